@@ -1,0 +1,1 @@
+"""What people type: commands over runtime.py, nothing else."""

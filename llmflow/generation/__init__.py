@@ -1,0 +1,1 @@
+"""From passages to an answer with citations. Knows nothing of storage or parsing."""

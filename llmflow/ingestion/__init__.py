@@ -1,0 +1,1 @@
+"""From a file to stored chunks: a list of small stages."""

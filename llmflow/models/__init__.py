@@ -1,0 +1,1 @@
+"""Small clients of models: embedder, LLM. No pipeline logic in here."""

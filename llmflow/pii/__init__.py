@@ -1,0 +1,1 @@
+"""Finding and masking personal data, Korean first. Text in, text out; no stores."""

@@ -1,0 +1,1 @@
+"""Where things are kept: vectors, database, objects. Every call takes a Scope."""
