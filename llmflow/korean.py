@@ -90,6 +90,15 @@ class Sentence:
     words: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AnalyzedText:
+    """A text with the titles it stands under, as sentences. A question has only a body."""
+
+    body: tuple[Sentence, ...]
+    title: tuple[Sentence, ...] = ()
+    path: tuple[Sentence, ...] = ()
+
+
 def analyze(texts: Iterable[str]) -> Iterator[list[Sentence]]:
     """Sentences with token streams of each text, in order, kiwi running two threads wide."""
     texts = list(texts)
@@ -150,9 +159,7 @@ def _analyze_one(text: str, tokens: list[kiwipiepy.Token]) -> list[Sentence]:
             index = max(bisect_right(starts, match.start()) - 1, 0)
             grams[index] += terms
             words[index] += terms
-    return [
-        Sentence(start, end, tuple(grams[index]), tuple(words[index])) for index, (start, end) in enumerate(spans)
-    ]
+    return [Sentence(start, end, tuple(grams[index]), tuple(words[index])) for index, (start, end) in enumerate(spans)]
 
 
 def _bigrams(stem: str) -> list[str]:
@@ -177,5 +184,5 @@ def _stem(word: str) -> str:
 
 
 @cache
-def _stemmer() -> snowballstemmer.stemmer:  # type: ignore[valid-type]
+def _stemmer() -> snowballstemmer.stemmer:
     return snowballstemmer.stemmer("english")

@@ -114,7 +114,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document's row. ``source`` is where the file came from; ``name`` is its file name."""
+    """A document's row.
+
+    ``source`` is where the file came from; ``name`` is its file name. ``entities_count`` is
+    the number of pieces of personal data masked in it; ``warnings`` name what was left out.
+    """
 
     id: str
     tenant: str
@@ -126,8 +130,11 @@ class Document:
     sha256: str
     status: DocumentStatus
     chunks_count: int = 0
+    entities_count: int = 0
     reason: FailureReason | None = None
     message: str | None = None
+    warnings: tuple[str, ...] = ()
+    dataset_id: str | None = None
     created_by: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

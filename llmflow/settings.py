@@ -53,7 +53,9 @@ class ChunkingSettings(_Section):
     """How elements become chunks."""
 
     max_tokens: int = Field(400, ge=50, description="Target size of a chunk in tokens (see llmflow.korean).")
-    overlap_tokens: int = Field(50, ge=0, description="Whole sentences repeated at the start of the next chunk, in tokens.")
+    overlap_tokens: int = Field(
+        50, ge=0, description="Whole sentences repeated at the start of the next chunk, in tokens."
+    )
 
 
 class PiiSettings(_Section):
@@ -91,7 +93,7 @@ class EmbedderSettings(_Section):
     """The embedded dense leg: a static bi-encoder trained on the corpus itself."""
 
     enabled: bool = Field(True, description="Train and use the embedded dense leg.")
-    min_chunks: int = Field(500, ge=2, description="Corpora smaller than this go without a dense leg.")
+    min_chunks: int = Field(2000, ge=2, description="Corpora smaller than this go without a dense leg.")
     growth: float = Field(0.25, gt=0, description="Share of growth after which it is trained anew.")
     dimensions: int = Field(256, ge=8, description="Width of the vectors.")
     steps: int = Field(600, ge=1, description="Training steps.")
@@ -110,9 +112,9 @@ class RetrievalSettings(_Section):
     b: float = Field(0.8, ge=0, le=1, description="BM25 length normalisation.")
     title_weight: float = Field(2.0, ge=0, description="Times a word of the title counts.")
     path_weight: float = Field(0.5, ge=0, description="Times a word of the section path counts.")
-    dense_weight: float = Field(0.35, ge=0, description="Weight of the dense leg beside the lexical legs.")
+    dense_weight: float = Field(0.2, ge=0, description="Weight of the dense leg beside the lexical legs' 1.")
     threshold: float = Field(
-        0.3, ge=0, le=1, description="Least calibrated score of a candidate; 0 lets everything pass."
+        0.15, ge=0, le=1, description="Least score of a candidate; 0 lets everything pass."
     )
 
 
@@ -143,6 +145,7 @@ class TracingSettings(_Section):
 
     enabled: bool = Field(True, description="Record traces.")
     path: Path | None = Field(None, description="SQLite file of the local traces; default: in `data_dir`.")
+    keep_days: int = Field(30, ge=1, description="Days the local traces are kept.")
     public_key: str | None = Field(None, description="Langfuse public key.")
     secret_key: SecretStr | None = Field(None, description="Langfuse secret key.")
     base_url: str = Field("https://cloud.langfuse.com", description="Langfuse server.")
@@ -236,7 +239,9 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        message = f"setting {key or '(top level)'}: {first['msg']} (got {first.get('input')!r}); see `llmflow config show`"
+        message = (
+            f"setting {key or '(top level)'}: {first['msg']} (got {first.get('input')!r}); see `llmflow config show`"
+        )
         raise ConfigurationError(message, param=key) from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{config_file()} is not valid YAML: {error}", param=str(config_file())) from None

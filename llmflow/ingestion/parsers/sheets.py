@@ -1,0 +1,95 @@
+"""Workbooks (XLSX)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import openpyxl
+
+from llmflow.ingestion.parsers.base import Content, Source
+from llmflow.ingestion.parsers.ooxml import open_package
+from llmflow.ingestion.parsers.tables import table_elements
+from llmflow.schema import Element, ElementType, FailureReason
+
+_MAX_CELLS = 3_000_000
+
+
+def parse(source: Source) -> Content:
+    """Sheets as pages: the sheet's name as title, then its tables, parted by blank rows or columns.
+
+    Formulas give the values stored with them. Hidden sheets are left out.
+
+    Raises:
+        DocumentError: too_large and those of :func:`~.ooxml.open_package`.
+    """
+    workbook = open_package(source, partial(openpyxl.load_workbook, read_only=True, data_only=True))
+    content = Content(title=workbook.properties.title or None)
+    cells = 0
+    for page, sheet in enumerate(workbook.worksheets, start=1):
+        if sheet.sheet_state != "visible":
+            content.warnings.append(f"left out hidden sheet {sheet.title}")
+            continue
+        # Files may declare a million rows; only those that are written count.
+        sheet.reset_dimensions()
+        rows: list[list[str]] = []
+        for row in sheet.iter_rows():
+            rows.append([_shown(cell) for cell in row])
+            while rows[-1] and not rows[-1][-1]:
+                rows[-1].pop()
+            cells += len(rows[-1])
+            if cells > _MAX_CELLS:
+                raise source.error(
+                    FailureReason.TOO_LARGE,
+                    f"has more than {_MAX_CELLS:,} cells (sheet {sheet.title}); split the workbook",
+                )
+        found = [element for block in _blocks(rows) for element in _table(block, page)]
+        if found:
+            content.elements += [Element(ElementType.TITLE, sheet.title, page, level=1), *found]
+    return content
+
+
+def _table(rows: list[list[str]], page: int) -> list[Element]:
+    # A first row with a single cell is the caption of the table below it.
+    found: list[Element] = []
+    while len(rows) > 2 and sum(map(bool, rows[0])) == 1:
+        found.append(Element(ElementType.NARRATIVE_TEXT, next(filter(None, rows[0])), page))
+        rows = rows[1:]
+    return found + table_elements(rows, page)
+
+
+def _blocks(rows: list[list[str]]) -> list[list[list[str]]]:
+    """Rectangles of cells with a blank row or column around them, in reading order."""
+    blocks: list[list[list[str]]] = []
+    for start, end in _runs([any(row) for row in rows]):
+        band = rows[start:end]
+        width = max(len(row) for row in band)
+        band = [row + [""] * (width - len(row)) for row in band]
+        for left, right in _runs([any(row[column] for row in band) for column in range(width)]):
+            blocks.append([row[left:right] for row in band])
+    return blocks
+
+
+def _runs(filled: list[bool]) -> list[tuple[int, int]]:
+    edges = [i for i, (before, after) in enumerate(pairwise([False, *filled, False])) if before != after]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _shown(cell: Any) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, dt.datetime):
+        at_midnight = value.time() == dt.time()
+        return value.date().isoformat() if at_midnight else value.isoformat(" ", timespec="minutes")
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, (int, float)) and "%" in (cell.number_format or ""):
+        return f"{value * 100:.10g}%"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return str(value)

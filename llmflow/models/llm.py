@@ -1,0 +1,282 @@
+"""A small client of any OpenAI-compatible chat endpoint.
+
+Plain httpx instead of the ``openai`` package: what matters here (a deadline for the whole
+answer, streams that end early, chunks that are no chunks, no headers taken from
+``OPENAI_*`` variables) is not done there, and importing it costs a second.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import random
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from llmflow.errors import ConfigurationError, UpstreamError
+from llmflow.settings import LLMSettings
+
+if TYPE_CHECKING:
+    import httpx
+
+_RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504})
+_BACKOFF_S = 0.5
+_THOUGHTS = ("<think>", "</think>")
+
+
+class Message(TypedDict):
+    """One turn of a chat: ``role`` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, as the endpoint counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class TokenStream(Iterator[str]):
+    """The pieces of one answer as they arrive.
+
+    ``finish_reason`` ("stop", "length", ...) and ``usage`` are known once the stream is
+    exhausted, and stay None if the endpoint does not say.
+    """
+
+    def __init__(self, client: LLMClient, messages: Sequence[Message]) -> None:
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self._pieces = _without_thoughts(client._pieces(self, messages))
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Stop listening; the endpoint stops generating once it notices."""
+        self._pieces.close()
+
+
+class LLMClient:
+    """Chat completions from ``settings.base_url``; one connection pool, safe between threads.
+
+    Raises:
+        ConfigurationError: ``settings.base_url`` is not set.
+    """
+
+    def __init__(self, settings: LLMSettings) -> None:
+        if not settings.base_url:
+            raise ConfigurationError(
+                "llm.base_url is not set; give the endpoint's address, e.g. http://localhost:8000/v1",
+                param="llm.base_url",
+            )
+        self.settings = settings
+        self.url = settings.base_url.rstrip("/") + "/chat/completions"
+
+    def stream(self, messages: Sequence[Message]) -> TokenStream:
+        """Generate an answer piece by piece; the call is made when the first piece is asked for.
+
+        ``<think>`` blocks at the start are left out.
+
+        Raises:
+            UpstreamError: while iterating; the endpoint cannot be reached, refuses the call,
+                answers in no known form, ends early, or ``timeout_s`` is over.
+        """
+        return TokenStream(self, messages)
+
+    def complete(self, messages: Sequence[Message]) -> str:
+        """Generate a whole answer; errors as :meth:`stream`."""
+        return "".join(self.stream(messages))
+
+    def _pieces(self, stream: TokenStream, messages: Sequence[Message]) -> Iterator[str]:
+        deadline = time.monotonic() + self.settings.timeout_s
+        for attempt in range(self.settings.retries + 1):
+            started = False
+            try:
+                for piece in self._attempt(stream, messages, deadline):
+                    started = True
+                    yield piece
+                return
+            except _RetryableError as error:
+                pause = error.retry_after or _BACKOFF_S * 2**attempt * random.uniform(0.75, 1.25)
+                last_try = attempt == self.settings.retries or time.monotonic() + pause >= deadline
+                if started or last_try:
+                    raise self._failed(str(error)) from error.__cause__
+                time.sleep(pause)
+
+    def _attempt(self, stream: TokenStream, messages: Sequence[Message], deadline: float) -> Iterator[str]:
+        """One call. A thread reads, so that the deadline holds however slowly bytes drip in."""
+        events: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+        stopped = threading.Event()
+        body = self._body(messages)
+
+        def read() -> None:
+            try:
+                for data in self._server_events(body, stopped):
+                    events.put(data)
+                events.put(None)
+            except Exception as error:  # handed to the waiting thread
+                events.put(error)
+
+        threading.Thread(target=read, name="llm-stream", daemon=True).start()
+        try:
+            while True:
+                try:
+                    event = events.get(timeout=max(deadline - time.monotonic(), 0.001))
+                except queue.Empty:
+                    raise self._failed(
+                        f"gave no complete answer within llm.timeout_s={self.settings.timeout_s:g} s; raise it,"
+                        " lower llm.max_tokens, or look at the endpoint's load"
+                    ) from None
+                if isinstance(event, Exception):
+                    raise event
+                if event is None:
+                    break
+                if event == "[DONE]":
+                    return
+                if text := self._text_of(stream, event):
+                    yield text
+        finally:
+            stopped.set()
+        if stream.finish_reason is None:
+            raise _RetryableError("the answer broke off before its end; look at the endpoint's log")
+
+    def _body(self, messages: Sequence[Message]) -> dict[str, Any]:
+        return {
+            "model": self.settings.model,
+            "messages": list(messages),
+            "temperature": self.settings.temperature,
+            "max_tokens": self.settings.max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+
+    def _server_events(self, body: dict[str, Any], stopped: threading.Event) -> Iterator[str]:
+        """The ``data:`` fields of the answer; errors are already in their final form."""
+        import httpx
+
+        try:
+            with self._http.stream("POST", self.url, json=body) as response:
+                self._check_head(response)
+                for line in _lines(response.iter_bytes()):
+                    if stopped.is_set():
+                        return
+                    if line.startswith("data:"):
+                        yield line[5:].strip()
+        except httpx.TimeoutException as error:
+            raise self._failed(
+                f"did not answer within llm.timeout_s={self.settings.timeout_s:g} s; check that it is up"
+            ) from error
+        except httpx.TransportError as error:
+            raise _RetryableError(
+                f"{error or type(error).__name__}; check that the server runs and that llm.base_url is right"
+            ) from error
+        except httpx.InvalidURL as error:
+            raise self._failed(f"is no valid address ({error}); correct llm.base_url") from error
+
+    def _check_head(self, response: httpx.Response) -> None:
+        if response.status_code in _RETRIED_STATUS:
+            response.read()
+            seconds = response.headers.get("retry-after", "")
+            raise _RetryableError(
+                f"answered HTTP {response.status_code} ({_excerpt(response.text)}); try later or look at its log",
+                retry_after=float(seconds) if seconds.isdigit() else None,
+            )
+        if response.status_code != 200:
+            response.read()
+            raise self._failed(
+                f"answered HTTP {response.status_code} ({_excerpt(response.text)}); {_advice(response.status_code)}"
+            )
+        content_type = response.headers.get("content-type", "")
+        if "text/event-stream" not in content_type:
+            raise self._failed(
+                f"answered {content_type or 'without a content type'} instead of text/event-stream; check that"
+                " llm.base_url is an OpenAI-compatible API (it usually ends in /v1)"
+            )
+
+    def _text_of(self, stream: TokenStream, data: str) -> str:
+        try:
+            chunk = json.loads(data)
+            if "error" in chunk:
+                raise self._failed(f"reported an error while answering: {_excerpt(json.dumps(chunk['error']))}")
+            if usage := chunk.get("usage"):
+                stream.usage = Usage(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0))
+            text = ""
+            for choice in chunk["choices"]:
+                text += choice["delta"].get("content") or ""
+                stream.finish_reason = choice.get("finish_reason") or stream.finish_reason
+            return text
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._failed(
+                f"sent a chunk that is no chat completion: {_excerpt(data)}; check that llm.base_url is an"
+                " OpenAI-compatible API"
+            ) from None
+
+    def _failed(self, what: str) -> UpstreamError:
+        return UpstreamError(
+            f"LLM endpoint {self.settings.base_url}: {what}", param="llm.base_url", model=self.settings.model
+        )
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        import httpx
+
+        key = self.settings.api_key
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        return httpx.Client(headers=headers, timeout=self.settings.timeout_s)
+
+
+class _RetryableError(Exception):
+    """A failure that another try may not meet."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    # httpx's own iter_lines also splits at U+2028 and the like, which JSON strings may hold.
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+    yield rest.decode("utf-8", "replace")
+
+
+def _without_thoughts(pieces: Iterator[str]) -> Generator[str]:
+    """Leave out a ``<think>...</think>`` block at the start (Qwen, DeepSeek and others)."""
+    opening, closing = _THOUGHTS
+    held = ""
+    for piece in pieces:
+        held += piece
+        head = held.lstrip()
+        if opening.startswith(head[: len(opening)]) and closing not in head:
+            continue
+        if head.startswith(opening):
+            held = head.partition(closing)[2].lstrip()
+        if held:
+            yield held
+        yield from pieces
+        return
+    if held and not held.lstrip().startswith(opening):
+        yield held
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return "check llm.api_key"
+    if status == 404:
+        return "check llm.base_url (it usually ends in /v1) and llm.model"
+    return "check llm.model and llm.max_tokens"
+
+
+def _excerpt(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else text[:200] + "..."

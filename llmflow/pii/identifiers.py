@@ -1,0 +1,139 @@
+"""Identifiers of any country: e-mail, payment cards, IBAN, network addresses, US numbers.
+
+``\\b`` does not end a word between a digit and Hangul, so boundaries are written out: values
+that touch Hangul (``hong@example.com입니다``) are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmflow.pii import checks
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """How to find one entity type.
+
+    ``patterns`` are (regular expression, score). ``context`` are lower-case words that,
+    standing near on the same line, raise a score by .35. ``check`` is one of
+    :mod:`llmflow.pii.checks`.
+    """
+
+    entity: str
+    patterns: tuple[tuple[str, float], ...]
+    context: tuple[str, ...] = ()
+    check: Callable[[str], bool | None] | None = None
+
+
+def alone(pattern: str) -> str:
+    """``pattern`` where no digit or hyphenated group stands before or goes on."""
+    return rf"(?<![\d*]|[\dA-Za-z]-)(?:{pattern})(?![\d*]|-[\dA-Za-z])"
+
+
+def labelled(labels: str, pattern: str) -> str:
+    """``pattern`` behind one of ``labels`` on the same line, at most ten other characters between."""
+    return rf"(?<=(?:{labels})[^\d\n\[\]]{{0,10}}){alone(pattern)}"
+
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_IP_V4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:3[0-2]|[12]?\d)(?!\d))?(?!\.?\d)"
+_IP_V6 = r"(?<![\w:.])(?=[\da-f:]*\d)(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?:/\d{1,3})?(?![A-Za-z0-9:])"
+_CARD_START = r"(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6(?:011|5\d\d)|35\d\d|9[4-6]\d\d)"
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_BIRTH_DATE = (
+    r"(?:19|20)?\d{2}\s?년\s?\d{1,2}\s?월(?:\s?\d{1,2}\s?일)?"
+    r"|(?:19|20)?\d{2}\s?[-./]\s?(?:1[0-2]|0?[1-9])\s?[-./]\s?(?:3[01]|[12]\d|0?[1-9])"
+    r"|(?:1[0-2]|0?[1-9]|[12]\d|3[01])[-/.](?:3[01]|[12]\d|0?[1-9])[-/.](?:19|20)\d{2}"
+    r"|(?:19|20)\d{2}(?:1[0-2]|0[1-9])(?:3[01]|[12]\d|0[1-9])|\d{2}(?:1[0-2]|0[1-9])(?:3[01]|[12]\d|0[1-9])"
+    rf"|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s(?:19|20)\d{{2}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?\s{_MONTH},?\s(?:19|20)\d{{2}}"
+)
+_BORN = r"생(?!산|활|명|물|각|긴|겨|성|존|전|애|계|태|식|환|기|략|맥|방)"
+
+PHONE_CONTEXT = (
+    "전화",
+    "연락처",
+    "휴대폰",
+    "핸드폰",
+    "직통",
+    "대표번호",
+    "내선",
+    "tel",
+    "phone",
+    "mobile",
+    "cell",
+    "call",
+    "☎",
+)
+
+GENERAL = (
+    Identifier(
+        "EMAIL",
+        ((r"(?<![a-z0-9._%+-])[a-z0-9._%+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}(?![a-z0-9])", 0.95),),
+    ),
+    Identifier(
+        "CREDIT_CARD",
+        (
+            (alone(r"\d{4}([- ])\d{4}\1\d{4}\1\d{4}"), 0.5),
+            (alone(r"3[47]\d\d([- ])\d{6}\1\d{5}|3[068]\d\d([- ])\d{6}\2\d{4}"), 0.5),
+            (alone(r"\d{4}([- ])(?:\d{4}\1[*x]{4}|\d{2}[*x]{2}\1[*x]{4}|[*x]{4}\1[*x]{4})\1\d{4}"), 0.5),
+            (alone(rf"{_CARD_START}\d{{12}}|3[47]\d{{13}}|3[068]\d{{12}}|(?:1800|2131)\d{{11}}|4\d{{12}}"), 0.4),
+        ),
+        check=checks.card,
+    ),
+    Identifier(
+        "IBAN",
+        ((r"(?<![A-Za-z0-9])[a-z]{2}\d{2}(?:\s?[a-z0-9]{4}){2,7}(?:\s?[a-z0-9]{1,3})?(?![A-Za-z0-9])", 0.5),),
+        check=checks.iban,
+    ),
+    Identifier(
+        "IP_ADDRESS",
+        (
+            (rf"(?<![\d.-])(?=(?:\d\.)*\d{{2}}){_IP_V4}", 0.6),
+            # Four single digits are more often a section number.
+            (rf"(?<![\d.-]){_IP_V4}", 0.2),
+        ),
+        context=("ip", "dns", "서버", "접속", "server", "host", "gateway", "subnet", "주소"),
+    ),
+    Identifier("IP_ADDRESS", ((_IP_V6, 0.6),), check=checks.ip_v6),
+    Identifier(
+        "DATE_OF_BIRTH",
+        (
+            (rf"(?<!\d)(?:19|20)?\d{{2}}\s?년\s?\d{{1,2}}\s?월\s?\d{{1,2}}\s?일\s?(?:출생|{_BORN})", 0.85),
+            (rf"(?<!\d)(?:19|20)?\d{{2}}[.]\s?\d{{1,2}}[.]\s?\d{{1,2}}[.]?\s?(?:출생|{_BORN})", 0.85),
+            (rf"(?<!\d)(?:19|20)?\d{{2}}년{_BORN}|(?<!\d)(?:19|20)\d{{2}}년\s?출생", 0.7),
+            (
+                labelled(r"생년\s?월일|생\s?일|출생\s?일자?|출생\s?연월일|출생|\bd\.?o\.?b|birth|born", _BIRTH_DATE),
+                0.85,
+            ),
+            (r"(?<=\bborn\s(?:in\s)?)(?:19|20)\d{2}(?!\d)", 0.7),
+        ),
+    ),
+    Identifier(
+        "US_SSN",
+        (
+            (alone(r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"), 0.6),
+            (labelled(r"\bssn\b|social security", r"(?!000|666|9)\d{3}[- ]?(?!00)\d{2}[- ]?(?!0000)\d{4}"), 0.8),
+        ),
+    ),
+    Identifier(
+        "PHONE_NUMBER",
+        (
+            # North America.
+            (
+                alone(
+                    r"(?:\+?1[-. ])?(?:\([2-9]\d{2}\)\s?|[2-9]\d{2}[-. ])\d{3}[-. ]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
+                ),
+                0.6,
+            ),
+            (r"(?<![\d+])\+[1-9]\d{0,2}[-. ]?(?:\(\d{1,4}\)[-. ]?)?\d{1,4}(?:[-. ]?\d{2,4}){2,4}(?![\d-])", 0.6),
+            # Any grouping, given a word for it.
+            (alone(r"\(?\d{2,4}\)?(?:[-. ]\d{2,4}){1,4}"), 0.2),
+        ),
+        context=PHONE_CONTEXT,
+        check=checks.phone_number,
+    ),
+)
+"""What is looked for in text of every language."""

@@ -1,0 +1,298 @@
+"""Documents and their jobs, in SQLite or PostgreSQL through the same code."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from alembic.util import CommandError
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import sessionmaker
+
+from llmflow.errors import ConfigurationError, InvalidInputError, UpstreamError
+from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStatus, Scope
+from llmflow.stores import migrations
+from llmflow.stores.engine import READS, open_engine
+from llmflow.stores.scoping import by_prefix, document_id, documents_within, running_job, within
+from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job, storable
+
+_PAGE = 1000
+_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+_NO_OUTCOME = (DocumentStatus.PENDING, DocumentStatus.PROCESSING)
+
+
+class DocumentPage(NamedTuple):
+    """A page of documents, and how many there are on all pages."""
+
+    items: tuple[Document, ...]
+    total: int
+
+
+class Interrupted(NamedTuple):
+    """A job that was never finished, and its document."""
+
+    job: Job
+    document: Document
+
+
+class Database:
+    """The metadata database; its schema is brought up to date when it is opened.
+
+    Every method acts within a scope: what lies outside its tenant and departments does not
+    exist. Methods may be called from any thread; each is one transaction.
+
+    Args:
+        url: ``sqlite:///PATH`` or ``postgresql://USER@HOST/NAME``.
+
+    Raises:
+        ConfigurationError: the URL is malformed, the file is no database of ours, or it was
+            written by a newer version.
+        UpstreamError: the database server cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(url)
+        shown = self.engine.url.render_as_string(hide_password=True)
+        try:
+            migrations.upgrade(self.engine)
+        except CommandError as error:
+            raise ConfigurationError(
+                f"the database {shown} was written by another version of LLMFlow ({error}); "
+                "install that version, or name another database",
+                param="database.url",
+            ) from error
+        except DatabaseError as error:
+            if self.engine.dialect.name == "sqlite":
+                raise ConfigurationError(
+                    f"cannot open the database {shown}: {error.orig}; name a file that can be written",
+                    param="database.url",
+                ) from error
+            raise UpstreamError(
+                f"the database {shown} does not answer: {error.orig}; check that it runs and that the URL is right",
+                param="database.url",
+            ) from error
+        self._writing = sessionmaker(self.engine)
+        self._reading = sessionmaker(self.engine.execution_options(**{READS: True}))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+    # -- ingestion ---------------------------------------------------------------------------
+
+    def begin(
+        self,
+        scope: Scope,
+        department: str,
+        *,
+        source: str,
+        name: str,
+        mime_type: str,
+        size_bytes: int,
+        sha256: str,
+        dataset_id: str | None = None,
+        trace_id: str | None = None,
+    ) -> Job:
+        """Start an ingestion: the document is ``PROCESSING`` and has a new ``RUNNING`` job.
+
+        A document known from before keeps its id, time of creation and counts until
+        :meth:`finish`. Jobs of it that never finished are closed as failed.
+
+        Raises:
+            InvalidInputError: the department is not among the scope's.
+        """
+        if department not in scope.departments:
+            allowed = ", ".join(scope.departments) or "none"
+            raise InvalidInputError(
+                f"department {department!r} is outside the scope; allowed: {allowed}", param="department"
+            )
+        now = datetime.now(UTC)
+        with self._writing.begin() as session:
+            row = session.get(DocumentRow, document_id(scope.tenant, department, source), with_for_update=True)
+            if row is None:
+                row = DocumentRow(
+                    id=document_id(scope.tenant, department, source),
+                    tenant=scope.tenant,
+                    department=department,
+                    source=storable(source),
+                    chunks_count=0,
+                    entities_count=0,
+                    created_by=scope.user,
+                    created_at=now,
+                )
+                session.add(row)
+            row.name, row.mime_type, row.size_bytes, row.sha256 = storable(name), mime_type, size_bytes, sha256
+            row.dataset_id, row.updated_at = dataset_id, now
+            row.status, row.reason, row.message, row.warnings = DocumentStatus.PROCESSING, None, None, []
+            session.flush()
+            session.execute(
+                update(JobRow)
+                .where(JobRow.document_id == row.id, JobRow.status.in_(_UNFINISHED))
+                .values(status=JobStatus.FAILED, error="interrupted; a later job took over", updated_at=now)
+            )
+            job = JobRow(
+                id=uuid.uuid4().hex,
+                document_id=row.id,
+                tenant=scope.tenant,
+                status=JobStatus.RUNNING,
+                trace_id=trace_id,
+                created_at=now,
+                updated_at=now,
+            )
+            session.add(job)
+            return as_job(job)
+
+    def advance(self, scope: Scope, job_id: str, stage: str) -> None:
+        """Note that a job has completed ``stage``.
+
+        Raises:
+            NotFoundError: no such job in the scope, or it runs no more.
+        """
+        with self._writing.begin() as session:
+            job, _ = running_job(session, scope, job_id)
+            job.stage, job.updated_at = stage, datetime.now(UTC)
+
+    def finish(
+        self,
+        scope: Scope,
+        job_id: str,
+        status: DocumentStatus,
+        *,
+        chunks_count: int = 0,
+        entities_count: int = 0,
+        reason: FailureReason | None = None,
+        message: str | None = None,
+        warnings: Sequence[str] = (),
+    ) -> Document:
+        """Write an ingestion's outcome on the document and its job at once.
+
+        The job is ``DONE`` where the document is ``READY``, and ``FAILED`` with the message otherwise.
+
+        Raises:
+            NotFoundError: no such job in the scope, or it runs no more (its document was
+                deleted or is ingested anew).
+            InvalidInputError: ``status`` is no outcome, or names a failure without a reason.
+        """
+        if status in _NO_OUTCOME or (status is DocumentStatus.READY) != (reason is None):
+            raise InvalidInputError(
+                f"status {status.value!r} with reason {reason!r} is no outcome; allowed: ready without a reason, "
+                "or one of empty, needs_ocr, refused, failed with one",
+                param="status",
+            )
+        now = datetime.now(UTC)
+        with self._writing.begin() as session:
+            job, row = running_job(session, scope, job_id)
+            row.status, row.reason, row.message = status, reason, None if message is None else storable(message)
+            row.chunks_count, row.entities_count = chunks_count, entities_count
+            row.warnings = [storable(warning) for warning in warnings]
+            job.status = JobStatus.DONE if status is DocumentStatus.READY else JobStatus.FAILED
+            job.error = None if reason is None else row.message or reason
+            row.updated_at = job.updated_at = now
+            return as_document(row)
+
+    def interrupted(self, scope: Scope) -> tuple[Interrupted, ...]:
+        """Jobs left unfinished, oldest first; to be asked before any is started."""
+        query = (
+            select(JobRow, DocumentRow)
+            .join(DocumentRow, JobRow.document_id == DocumentRow.id)
+            .where(*within(scope), JobRow.status.in_(_UNFINISHED))
+            .order_by(JobRow.created_at, JobRow.id)
+        )
+        with self._reading.begin() as session:
+            return tuple(Interrupted(as_job(job), as_document(row)) for job, row in session.execute(query))
+
+    def jobs(self, scope: Scope, document_id: str) -> tuple[Job, ...]:
+        """The ingestions of a document, newest first; none where it is not in the scope."""
+        query = (
+            select(JobRow)
+            .join(DocumentRow, JobRow.document_id == DocumentRow.id)
+            .where(*within(scope), JobRow.document_id == document_id)
+            .order_by(JobRow.created_at.desc(), JobRow.id)
+        )
+        with self._reading.begin() as session:
+            return tuple(as_job(job) for job in session.scalars(query))
+
+    # -- documents ---------------------------------------------------------------------------
+
+    def find(self, scope: Scope, department: str, source: str) -> Document | None:
+        """The document from ``source`` in a department, or None."""
+        id_ = document_id(scope.tenant, department, source)
+        with self._reading.begin() as session:
+            row = session.scalar(documents_within(scope).where(DocumentRow.id == id_))
+            return None if row is None else as_document(row)
+
+    def get(self, scope: Scope, id_or_prefix: str) -> Document:
+        """The document with an id, or with the only id that starts so.
+
+        Raises:
+            NotFoundError: no document in the scope has such an id.
+            InvalidInputError: several have.
+        """
+        with self._reading.begin() as session:
+            return as_document(by_prefix(session, scope, id_or_prefix))
+
+    def documents(
+        self, scope: Scope, *, status: DocumentStatus | None = None, limit: int = 50, offset: int = 0
+    ) -> DocumentPage:
+        """Documents, newest first, all or those of one status.
+
+        Raises:
+            InvalidInputError: ``limit`` is below 1 or ``offset`` below 0.
+        """
+        if limit < 1 or offset < 0:
+            raise InvalidInputError(
+                f"limit {limit} and offset {offset} name no page; limit must be at least 1, offset at least 0",
+                param="limit" if limit < 1 else "offset",
+            )
+        conditions = within(scope)
+        if status is not None:
+            conditions.append(DocumentRow.status == status)
+        page = (
+            select(DocumentRow)
+            .where(*conditions)
+            .order_by(DocumentRow.created_at.desc(), DocumentRow.id)
+            .limit(limit)
+            .offset(offset)
+        )
+        with self._reading.begin() as session:
+            total = session.scalar(select(func.count()).select_from(DocumentRow).where(*conditions)) or 0
+            return DocumentPage(tuple(as_document(row) for row in session.scalars(page)), total)
+
+    def counts(self, scope: Scope) -> dict[DocumentStatus, int]:
+        """How many documents stand where; every status is there, with 0 where it has none."""
+        query = select(DocumentRow.status, func.count()).where(*within(scope)).group_by(DocumentRow.status)
+        with self._reading.begin() as session:
+            found = {DocumentStatus(status): count for status, count in session.execute(query)}
+        return {status: found.get(status, 0) for status in DocumentStatus}
+
+    def ready_ids(self, scope: Scope) -> Iterator[str]:
+        """The ids of all ``READY`` documents, ascending; any number, read page by page."""
+        last = ""
+        while True:
+            query = (
+                select(DocumentRow.id)
+                .where(*within(scope), DocumentRow.status == DocumentStatus.READY, DocumentRow.id > last)
+                .order_by(DocumentRow.id)
+                .limit(_PAGE)
+            )
+            with self._reading.begin() as session:
+                ids = session.scalars(query).all()
+            yield from ids
+            if len(ids) < _PAGE:
+                return
+            last = ids[-1]
+
+    def delete(self, scope: Scope, id_or_prefix: str) -> Document:
+        """Delete a document and its jobs; what was deleted is returned.
+
+        Raises:
+            NotFoundError: no document in the scope has such an id.
+            InvalidInputError: several have.
+        """
+        with self._writing.begin() as session:
+            row = by_prefix(session, scope, id_or_prefix)
+            session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
+            return as_document(row)

@@ -1,0 +1,66 @@
+"""The database connection: SQLite or PostgreSQL, opened the way LLMFlow needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from llmflow.errors import ConfigurationError
+
+READS = "llmflow_reads"
+"""Execution option of a transaction that only reads."""
+
+_BUSY_TIMEOUT_MS = 30_000
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for ``url``; the folder of a SQLite file is made.
+
+    Raises:
+        ConfigurationError: the URL is malformed, or its driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigurationError(
+            f"cannot use the database URL: {error}; allowed are sqlite:///PATH and postgresql://USER@HOST/NAME "
+            "(with the psycopg driver installed)",
+            param="database.url",
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    if engine.url.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "a SQLite database in memory is not shared between threads; name a file, as in sqlite:///llmflow.db",
+            param="database.url",
+        )
+    Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+
+
+def _configure(connection: Any, _record: object) -> None:
+    # The driver would begin transactions by itself, late and not for DDL; _begin does it instead.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later cannot wait for another writer in SQLite, it
+    # fails at once; taking the write lock at the start makes it queue.
+    reads = connection.get_execution_options().get(READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,246 @@
+"""The search index: what the vector store holds, in memory, ready to be scored.
+
+Built from the store's rows at start and kept in step by whoever writes to the store. Rows
+live in segments by tenant and department; statistics are taken over the segments a scope
+may see, so nobody's scores depend on documents they cannot read. Readers work on an
+unchanging view; writers replace segments.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from llmflow.schema import Scope
+from llmflow.stores.postings import Floats, Matched, Postings, bm25, match, to_arrays
+from llmflow.stores.vectors import ChunkRow
+
+Level = Literal["chunk", "passage"]
+LEVELS: tuple[Level, ...] = ("chunk", "passage")
+_MAX_SEGMENTS = 8
+_LAW_SPACES = str.maketrans("", "", " ·ㆍ")
+
+
+@dataclass(frozen=True, slots=True)
+class LegScores:
+    """A leg's score of every row of a view, and the highest score the query allows."""
+
+    scores: Floats
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Rows of one department. ``first`` (n + 1) is where each chunk's passages begin."""
+
+    ids: tuple[str, ...]
+    documents: tuple[str, ...]
+    references: Mapping[tuple[str, str], tuple[int, ...]]
+    live: npt.NDArray[np.bool_]
+    first: npt.NDArray[np.int64]
+    chunks: Postings
+    passages: Postings
+    vectors: Floats
+
+    def live_passages(self) -> npt.NDArray[np.bool_]:
+        return np.repeat(self.live, np.diff(self.first))
+
+
+@dataclass(frozen=True)
+class View:
+    """An unchanging picture of the rows a scope may see; rows count through all segments."""
+
+    segments: tuple[_Segment, ...]
+
+    def __len__(self) -> int:
+        return int(self.live.sum())
+
+    @cached_property
+    def live(self) -> npt.NDArray[np.bool_]:
+        """Which rows exist, of shape (rows,)."""
+        return np.concatenate([segment.live for segment in self.segments]) if self.segments else np.empty(0, bool)
+
+    @cached_property
+    def _offsets(self) -> npt.NDArray[np.int64]:
+        return np.cumsum([0, *(len(segment.ids) for segment in self.segments)])
+
+    def chunk_id(self, row: int) -> str:
+        """The chunk a row stands for."""
+        number = int(np.searchsorted(self._offsets, row, side="right")) - 1
+        return self.segments[number].ids[row - int(self._offsets[number])]
+
+    def lexical(self, level: Level, query: Mapping[int, float], k1: float, b: float) -> LegScores:
+        """BM25 of every row for one stream of a query; a chunk's passages count by the best."""
+        keys, query_tf = to_arrays(query)
+        scores, bound = bm25([self._match(segment, level, keys) for segment in self.segments], query_tf, k1, b)
+        if level == "passage":
+            scores = [
+                np.maximum.reduceat(score, segment.first[:-1]) if len(score) else score
+                for segment, score in zip(self.segments, scores, strict=True)
+            ]
+        return LegScores(np.concatenate(scores) if scores else np.empty(0, np.float32), bound)
+
+    def dense(self, vector: Floats) -> LegScores:
+        """Inner product of every row's embedding with ``vector`` (dimensions,)."""
+        scores = [segment.vectors @ vector for segment in self.segments]
+        return LegScores(np.concatenate(scores) if scores else np.empty(0, np.float32), 1.0)
+
+    def article(self, law: str | None, article: str) -> npt.NDArray[np.int64]:
+        """Rows of an article of a statute.
+
+        Args:
+            law: words that end with the law's name; the longest run of them that is a
+                document's title, spaces aside, counts. None: any document's.
+            article: as in :class:`~llmflow.schema.Chunk`.
+        """
+        if law is None:
+            return self._article_rows(None, article)
+        words = law.split()
+        for start in range(len(words)):
+            rows = self._article_rows("".join(words[start:]).translate(_LAW_SPACES), article)
+            if len(rows):
+                return rows
+        return np.empty(0, dtype=np.int64)
+
+    def _article_rows(self, title: str | None, article: str) -> npt.NDArray[np.int64]:
+        found = [
+            int(offset) + row
+            for offset, segment in zip(self._offsets, self.segments, strict=False)
+            for key in ([(title, article)] if title is not None else [k for k in segment.references if k[1] == article])
+            for row in segment.references.get(key, ())
+            if segment.live[row]
+        ]
+        return np.array(found, dtype=np.int64)
+
+    @staticmethod
+    def _match(segment: _Segment, level: Level, keys: npt.NDArray[np.uint32]) -> Matched:
+        if level == "chunk":
+            return match(segment.chunks, segment.live, keys)
+        return match(segment.passages, segment.live_passages(), keys)
+
+
+class SearchIndex:
+    """Segments by (tenant, department). Safe to read while one writer changes it."""
+
+    def __init__(self, rows: Iterable[ChunkRow] = ()) -> None:
+        self._lock = threading.Lock()
+        self._segments: dict[tuple[str, str], tuple[_Segment, ...]] = {}
+        self.upsert(list(rows))
+
+    def view(self, scope: Scope) -> View:
+        """The rows of the scope's tenant and departments as they are now."""
+        parts = [self._segments.get((scope.tenant, department), ()) for department in dict.fromkeys(scope.departments)]
+        return View(tuple(segment for part in parts for segment in part))
+
+    def upsert(self, rows: Sequence[ChunkRow]) -> None:
+        """Add chunks; a chunk with the same id is replaced."""
+        groups: dict[tuple[str, str], list[ChunkRow]] = {}
+        for row in rows:
+            groups.setdefault((row.chunk.tenant, row.chunk.department), []).append(row)
+        with self._lock:
+            for key, group in groups.items():
+                new = {row.chunk.id for row in group}
+                old = tuple(
+                    _without(segment, [id_ in new for id_ in segment.ids]) for segment in self._segments.get(key, ())
+                )
+                self._segments[key] = _compact((*old, _segment(group)))
+
+    def delete_document(self, scope: Scope, document_id: str) -> None:
+        """Remove a document's chunks."""
+        with self._lock:
+            for department in scope.departments:
+                key = (scope.tenant, department)
+                if key in self._segments:
+                    self._segments[key] = _compact(tuple(
+                        _without(segment, [document == document_id for document in segment.documents])
+                        for segment in self._segments[key]
+                    ))  # fmt: skip
+
+    def replace_all(self, rows: Iterable[ChunkRow]) -> None:
+        """Start anew from ``rows``; readers see either the old rows or the new ones."""
+        other = SearchIndex(rows)
+        with self._lock:
+            self._segments = other._segments
+
+    def count(self) -> int:
+        """Live chunks of everybody."""
+        return sum(int(segment.live.sum()) for part in self._segments.values() for segment in part)
+
+
+def _segment(rows: Sequence[ChunkRow]) -> _Segment:
+    references: dict[tuple[str, str], list[int]] = {}
+    for number, row in enumerate(rows):
+        if row.chunk.article:
+            law = row.chunk.title.translate(_LAW_SPACES)
+            references.setdefault((law, row.chunk.article), []).append(number)
+    return _Segment(
+        ids=tuple(row.chunk.id for row in rows),
+        documents=tuple(row.chunk.document_id for row in rows),
+        references={key: tuple(numbers) for key, numbers in references.items()},
+        live=np.ones(len(rows), dtype=bool),
+        first=np.cumsum([0, *(len(row.passages) for row in rows)]),
+        chunks=Postings.build([to_arrays(row.lexical) for row in rows]),
+        passages=Postings.build([to_arrays(passage) for row in rows for passage in row.passages]),
+        vectors=np.stack([row.embedding for row in rows]).astype(np.float32),
+    )
+
+
+def _without(segment: _Segment, dead: Sequence[bool]) -> _Segment:
+    gone = np.array(dead, dtype=bool)
+    return replace(segment, live=segment.live & ~gone) if gone.any() else segment
+
+
+def _compact(segments: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
+    """Drop empty segments; when there are many, join the smaller ones without their dead rows."""
+    kept = [segment for segment in segments if segment.live.any()]
+    if len(kept) <= _MAX_SEGMENTS:
+        return tuple(kept)
+    kept.sort(key=lambda segment: len(segment.ids), reverse=True)
+    return (*kept[: _MAX_SEGMENTS // 2], _join(kept[_MAX_SEGMENTS // 2 :]))
+
+
+def _join(segments: Sequence[_Segment]) -> _Segment:
+    lives = [segment.live for segment in segments]
+    live = np.concatenate(lives)
+    renumbered = np.cumsum(live) - 1
+    offsets = np.cumsum([0, *(len(segment.ids) for segment in segments)])
+    references: dict[tuple[str, str], tuple[int, ...]] = {}
+    for offset, segment in zip(offsets, segments, strict=False):
+        for key, rows in segment.references.items():
+            alive = tuple(int(renumbered[offset + row]) for row in rows if segment.live[row])
+            if alive:
+                references[key] = (*references.get(key, ()), *alive)
+    sizes = np.concatenate([np.diff(segment.first) for segment in segments])[live]
+    flags = live.tolist()
+    every_id = [id_ for segment in segments for id_ in segment.ids]
+    every_document = [document for segment in segments for document in segment.documents]
+    return _Segment(
+        ids=tuple(id_ for id_, alive in zip(every_id, flags, strict=True) if alive),
+        documents=tuple(document for document, alive in zip(every_document, flags, strict=True) if alive),
+        references=references,
+        live=np.ones(int(live.sum()), dtype=bool),
+        first=np.concatenate([[0], np.cumsum(sizes)]),
+        chunks=_join_postings([segment.chunks for segment in segments], lives),
+        passages=_join_postings(
+            [segment.passages for segment in segments], [segment.live_passages() for segment in segments]
+        ),
+        vectors=np.concatenate([segment.vectors for segment in segments])[live],
+    )
+
+
+def _join_postings(parts: Sequence[Postings], lives: Sequence[npt.NDArray[np.bool_]]) -> Postings:
+    offsets = np.cumsum([0, *(len(live) for live in lives)])
+    live = np.concatenate(lives)
+    renumbered = np.cumsum(live) - 1
+    keys = np.concatenate([np.repeat(part.terms, np.diff(part.offsets)) for part in parts])
+    rows = np.concatenate([part.rows + offset for part, offset in zip(parts, offsets, strict=False)])
+    tf = np.concatenate([part.tf for part in parts])
+    keep = live[rows]
+    keys, rows, tf = keys[keep], renumbered[rows[keep]].astype(np.int32), tf[keep]
+    return Postings.from_triples(keys, rows, tf, int(live.sum()))

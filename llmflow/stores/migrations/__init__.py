@@ -1,0 +1,34 @@
+"""Steps of the database's schema, each with its way back.
+
+A new step is a file ``versions/NNNN_what_it_does.py`` with ``revision``, ``down_revision``
+(the step before it), ``upgrade()`` and ``downgrade()``; nothing needs to be registered.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema forward to ``revision``, in one transaction."""
+    with engine.begin() as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the schema back to ``revision`` (``base``: no tables), in one transaction."""
+    with engine.begin() as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def _config(connection: object) -> Config:
+    # "%" is the interpolation sign of the configuration, and a folder's name may hold it.
+    location = str(Path(__file__).parent).replace("%", "%%")
+    config = Config()
+    config.set_main_option("script_location", location)
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,314 @@
+"""Chunks with their sparse and dense vectors, in Milvus (Lite by default) through pymilvus.
+
+Two collections: ``<name>`` holds a row a chunk, ``<name>_passages`` a sparse vector for each
+passage of each chunk. The name a reader uses is an alias, so that a collection written with
+another embedder can be built beside the old one and swapped in; the collection's own name
+ends with the version of the embedder that wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from llmflow.errors import InvalidInputError, StoreHeldError, UpstreamError
+from llmflow.schema import Chunk, ElementType, Scope
+
+# Its iterators warn on every call that Milvus Lite keeps no server time.
+logging.getLogger("pymilvus").setLevel(logging.ERROR)
+
+SparseVector = dict[int, float]
+_INSERT_BATCH = 500
+_READ_BATCH = 1000
+_MAX_TEXT = 65_535
+_CHUNK_FIELDS = (
+    "id", "document_id", "content", "tenant_id", "department", "page_number", "element_type",
+    "ordinal", "title", "document_name", "section_path", "article",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """A chunk as stored: with its sparse vector, its passages' and its embedding.
+
+    ``embedding`` is float32 of shape (dimensions,), all zero without an embedder.
+    """
+
+    chunk: Chunk
+    lexical: SparseVector
+    passages: tuple[SparseVector, ...]
+    embedding: npt.NDArray[np.float32]
+
+
+class VectorStore:
+    """Rows of chunks in one pair of collections.
+
+    Args:
+        uri: a file for Milvus Lite or the address of a server.
+        alias: name of the collection for readers.
+        dimensions: width of the embedding.
+        token: credentials of a server.
+
+    Raises:
+        StoreHeldError: another process has the Milvus Lite file open.
+        UpstreamError: the server does not answer.
+    """
+
+    def __init__(self, uri: str, alias: str, dimensions: int, token: str | None = None) -> None:
+        self.uri = uri
+        self.alias = alias
+        self.dimensions = dimensions
+        self._write = threading.RLock()
+        if "://" not in uri:
+            Path(uri).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._client = MilvusClient(uri, token=token or "")
+        except MilvusException as error:
+            if "://" in uri:
+                raise UpstreamError(f"Milvus at {uri} does not answer: {error}", param="vectors.uri") from error
+            raise StoreHeldError(
+                f"{uri} cannot be opened: {error}. If another llmflow process runs in this folder, wait for it to"
+                " end or stop it.",
+                param="vectors.uri",
+            ) from error
+        self.version = self._open()
+
+    def _open(self) -> str:
+        """Find the collection behind the alias, or make one; return its embedder version."""
+        for name in self._client.list_collections():
+            if name.startswith(f"{self.alias}_v_") and self.alias in self._aliases(name):
+                self._collection = name
+                self._client.load_collection(name)
+                self._client.load_collection(self._passages_of(name))
+                version = name.removeprefix(f"{self.alias}_v_")
+                self._drop_others(name)
+                return str(version)
+        self._create("none")
+        self._point_alias("none", exists=False)
+        return "none"
+
+    def upsert(self, scope: Scope, rows: Sequence[ChunkRow]) -> None:
+        """Write chunks; a chunk already there is replaced. Durable when the call returns."""
+        for row in rows:
+            if row.chunk.tenant != scope.tenant or row.chunk.department not in scope.departments:
+                raise InvalidInputError(
+                    f"chunk {row.chunk.id} belongs to {row.chunk.tenant}/{row.chunk.department}, outside the scope"
+                    f" {scope.tenant}/{','.join(scope.departments)}",
+                    param="scope",
+                )
+        with self._write:
+            self._insert(self._collection, rows)
+
+    def delete_document(self, scope: Scope, document_id: str) -> None:
+        """Remove every chunk and passage of a document."""
+        condition = f"{_scope_filter(scope)} and document_id == {_quote(document_id)}"
+        with self._write:
+            for name in (self._collection, self._passages_of(self._collection)):
+                self._client.delete(name, filter=condition)
+
+    def get(self, scope: Scope, ids: Sequence[str]) -> dict[str, Chunk]:
+        """Chunks by id; ids outside the scope are left out."""
+        if not ids:
+            return {}
+        listed = json.dumps(list(ids))
+        found = self._client.query(
+            self._collection, filter=f"id in {listed} and {_scope_filter(scope)}", output_fields=list(_CHUNK_FIELDS)
+        )
+        return {row["id"]: _chunk(row) for row in found}
+
+    def chunks_of(self, scope: Scope, document_id: str) -> list[Chunk]:
+        """A document's chunks in reading order."""
+        condition = f"{_scope_filter(scope)} and document_id == {_quote(document_id)}"
+        rows = self._iterate(self._collection, condition, _CHUNK_FIELDS)
+        return sorted((_chunk(row) for row in rows), key=lambda chunk: chunk.ordinal)
+
+    def rows(self) -> Iterator[ChunkRow]:
+        """Every row of every tenant: for building the in-memory index, never for answering."""
+        passages: dict[str, list[tuple[str, SparseVector]]] = {}
+        for row in self._iterate(self._passages_of(self._collection), "", ("id", "chunk_id", "lexical")):
+            passages.setdefault(row["chunk_id"], []).append((row["id"], _sparse(row["lexical"])))
+        for row in self._iterate(self._collection, "", (*_CHUNK_FIELDS, "lexical", "embedding")):
+            own = sorted(passages.get(row["id"], []), key=lambda item: int(item[0].rpartition("#")[2]))
+            yield ChunkRow(
+                _chunk(row), _sparse(row["lexical"]), tuple(vector for _, vector in own),
+                np.asarray(row["embedding"], dtype=np.float32),
+            )  # fmt: skip
+
+    def rebuild(self, version: str, rows: Iterable[ChunkRow]) -> None:
+        """Write all rows into a new collection for another embedder version and swap it in.
+
+        Readers see the old collection until the swap; writers wait.
+        """
+        with self._write:
+            self._create(version)
+            name = f"{self.alias}_v_{version}"
+            batch: list[ChunkRow] = []
+            for row in rows:
+                batch.append(row)
+                if len(batch) == _INSERT_BATCH:
+                    self._insert(name, batch)
+                    batch = []
+            self._insert(name, batch)
+            self._point_alias(version, exists=True)
+            self._drop_others(name)
+            self.version = version
+
+    def writing(self) -> threading.RLock:
+        """The lock writers hold; take it to keep the rows still for longer than one call."""
+        return self._write
+
+    def close(self) -> None:
+        """Flush and release the store."""
+        with self._write:
+            self._client.close()
+
+    def _insert(self, collection: str, rows: Sequence[ChunkRow]) -> None:
+        now = int(datetime.now(UTC).timestamp())
+        for start in range(0, len(rows), _INSERT_BATCH):
+            batch = rows[start : start + _INSERT_BATCH]
+            passages = [
+                {
+                    "id": f"{row.chunk.id}#{index}", "chunk_id": row.chunk.id, "document_id": row.chunk.document_id,
+                    "tenant_id": row.chunk.tenant, "department": row.chunk.department, "lexical": vector or {0: 0.0},
+                }
+                for row in batch
+                for index, vector in enumerate(row.passages)
+            ]  # fmt: skip
+            for at in range(0, len(passages), _INSERT_BATCH):
+                self._client.upsert(self._passages_of(collection), passages[at : at + _INSERT_BATCH])
+            if batch:
+                self._client.upsert(collection, [_row(row, now) for row in batch])
+
+    def _iterate(self, collection: str, condition: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+        iterator = self._client.query_iterator(
+            collection, batch_size=_READ_BATCH, filter=condition, output_fields=list(fields)
+        )
+        try:
+            while batch := iterator.next():
+                yield from batch
+        finally:
+            iterator.close()
+
+    def _create(self, version: str) -> None:
+        chunks = f"{self.alias}_v_{version}"
+        passages = self._passages_of(chunks)
+        for name in (chunks, passages):
+            if self._client.has_collection(name):
+                self._client.drop_collection(name)
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        _add_keys(schema)
+        schema.add_field("content", DataType.VARCHAR, max_length=_MAX_TEXT)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=self.dimensions)
+        schema.add_field("page_number", DataType.INT64)
+        schema.add_field("element_type", DataType.VARCHAR, max_length=32)
+        schema.add_field("created_at", DataType.INT64)
+        schema.add_field("ordinal", DataType.INT64)
+        schema.add_field("title", DataType.VARCHAR, max_length=_MAX_TEXT)
+        schema.add_field("document_name", DataType.VARCHAR, max_length=_MAX_TEXT)
+        schema.add_field("section_path", DataType.VARCHAR, max_length=_MAX_TEXT)
+        schema.add_field("article", DataType.VARCHAR, max_length=64)
+        index = self._index()
+        index.add_index("embedding", index_type="FLAT", metric_type="IP")
+        self._client.create_collection(chunks, schema=schema, index_params=index)
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        _add_keys(schema)
+        schema.add_field("chunk_id", DataType.VARCHAR, max_length=64)
+        self._client.create_collection(passages, schema=schema, index_params=self._index())
+        self._client.load_collection(chunks)
+        self._client.load_collection(passages)
+
+    def _index(self) -> Any:
+        index = self._client.prepare_index_params()
+        index.add_index("lexical", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+        for field in ("tenant_id", "department", "document_id"):
+            index.add_index(field, index_type="INVERTED")
+        return index
+
+    def _point_alias(self, version: str, *, exists: bool) -> None:
+        name = f"{self.alias}_v_{version}"
+        change = self._client.alter_alias if exists else self._client.create_alias
+        change(collection_name=name, alias=self.alias)
+        self._collection = name
+
+    def _aliases(self, collection: str) -> list[str]:
+        return list(self._client.list_aliases(collection)["aliases"])
+
+    def _drop_others(self, keep: str) -> None:
+        """Drop what a swap replaced, or what a killed rebuild left half written."""
+        for name in self._client.list_collections():
+            if name.startswith(f"{self.alias}_v_") and name not in (keep, self._passages_of(keep)):
+                self._client.drop_collection(name)
+
+    @staticmethod
+    def _passages_of(collection: str) -> str:
+        return f"{collection}_passages"
+
+
+def _add_keys(schema: Any) -> None:
+    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+    schema.add_field("document_id", DataType.VARCHAR, max_length=64)
+    schema.add_field("tenant_id", DataType.VARCHAR, max_length=256)
+    schema.add_field("department", DataType.VARCHAR, max_length=256)
+    schema.add_field("lexical", DataType.SPARSE_FLOAT_VECTOR)
+
+
+def _row(row: ChunkRow, created_at: int) -> dict[str, Any]:
+    chunk = row.chunk
+    return {
+        "id": chunk.id,
+        "document_id": chunk.document_id,
+        "content": chunk.text,
+        "embedding": row.embedding,
+        "lexical": row.lexical or {0: 0.0},
+        "tenant_id": chunk.tenant,
+        "department": chunk.department,
+        "page_number": -1 if chunk.page is None else chunk.page,
+        "element_type": chunk.element_type.value,
+        "created_at": created_at,
+        "ordinal": chunk.ordinal,
+        "title": chunk.title,
+        "document_name": chunk.document_name,
+        "section_path": json.dumps(chunk.section_path, ensure_ascii=False),
+        "article": chunk.article or "",
+    }
+
+
+def _chunk(row: dict[str, Any]) -> Chunk:
+    return Chunk(
+        id=row["id"],
+        document_id=row["document_id"],
+        tenant=row["tenant_id"],
+        department=row["department"],
+        ordinal=row["ordinal"],
+        text=row["content"],
+        title=row["title"],
+        document_name=row["document_name"],
+        section_path=tuple(json.loads(row["section_path"])),
+        page=None if row["page_number"] < 0 else row["page_number"],
+        element_type=ElementType(row["element_type"]),
+        article=row["article"] or None,
+    )
+
+
+def _sparse(vector: dict[int, float]) -> SparseVector:
+    return {int(key): float(value) for key, value in vector.items() if value}
+
+
+def _quote(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _scope_filter(scope: Scope) -> str:
+    departments = json.dumps(list(scope.departments), ensure_ascii=False)
+    return f"tenant_id == {_quote(scope.tenant)} and department in {departments}"
