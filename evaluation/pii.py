@@ -128,7 +128,9 @@ def print_pii_report(report: dict[str, Any], console: Console | None = None) -> 
             system["structured"] if group == "structured" else system["entities"].get(group, _ratios(Counter()))
             for system in report["systems"].values()
         ]
-        cells = ["–" if row[key] is None else f"{row[key]:.3f}" for row in rows for key in ("precision", "recall", "f1")]
+        cells = [
+            "–" if row[key] is None else f"{row[key]:.3f}" for row in rows for key in ("precision", "recall", "f1")
+        ]
         table.add_row(group, str(rows[0]["gold"]), *cells, style="bold" if group == "structured" else None)
     console.print(table)
     for name, system in report["systems"].items():
@@ -168,7 +170,9 @@ def _score(gold: list[list[Span]], found: list[list[Span]]) -> dict[str, Any]:
             wrong = [prediction for prediction in mine if not any(prediction.overlaps(span) for span in wanted)]
             related = NEUTRAL.get(group, frozenset())
             wrong = [p for p in wrong if not any(p.overlaps(span) and span.label in related for span in document)]
-            counts.setdefault(group, Counter()).update(gold=len(wanted), found=hit, correct=hit, predicted=hit + len(wrong))
+            counts.setdefault(group, Counter()).update(
+                gold=len(wanted), found=hit, correct=hit, predicted=hit + len(wrong)
+            )
             for prediction in wrong:
                 label = next((span.label for span in document if span.overlaps(prediction)), "nothing")
                 alarms.setdefault(group, Counter())[label] += 1

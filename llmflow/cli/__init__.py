@@ -1,1 +1,5 @@
-"""What people type: commands over runtime.py, nothing else."""
+"""The command line: reads arguments, calls the runtime, prints.
+
+Nothing is computed here. Modules import what is heavy inside their commands, so that
+``llmflow --help`` answers at once.
+"""

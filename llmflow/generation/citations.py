@@ -83,11 +83,11 @@ class CitationChecker:
         claim = _Claim(body)
         known = [number for number in cited if number in self._sources]
         if claim.states_nothing:
-            return CheckedSentence(lead, body, "", dropped=tuple(cited))
+            return CheckedSentence(lead, body, "", dropped=tuple(number for number in cited if number not in known))
         used = self._supporting(claim, known)
         if not used:
-            body_mark = f" {UNSUPPORTED[self._language]}"
-            return CheckedSentence(lead, body, body_mark, unsupported=True, dropped=tuple(cited))
+            mark = f" {UNSUPPORTED[self._language]}"
+            return CheckedSentence(lead, body, mark, unsupported=True, dropped=tuple(cited))
         return CheckedSentence(
             lead,
             body,
@@ -104,12 +104,13 @@ class CitationChecker:
             return alone
         if len(cited) > 1 and self._supports(claim, cited):
             return cited
-        others = [number for number in self._sources if self._supports(claim, [number]) and self._attributable(number, claim)]
-        return [max(others, key=lambda number: self._sources[number].share(claim))] if others else []
-
-    def _attributable(self, number: int, claim: _Claim) -> bool:
         # Without the LLM's word for it, numbers alone are no reason to name a passage.
-        return self._sources[number].compared(claim)
+        others = [
+            number
+            for number, source in self._sources.items()
+            if source.compared(claim) and self._supports(claim, [number])
+        ]
+        return [max(others, key=lambda number: self._sources[number].share(claim))] if others else []
 
     def _supports(self, claim: _Claim, numbers: list[int]) -> bool:
         sources = [self._sources[number] for number in numbers]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+from llmflow.generation.citations import source_text
 from llmflow.generation.question import Question, match
 from llmflow.generation.units import Unit, UnitKind, split_units, tokens
 from llmflow.schema import Candidate
 
 _WANTED_BOOST = 1.5
 _CONTEXT_SHARE = 0.5
+_QUESTION_SHARE = 0.9
+_PRIOR = 0.4
 _ENOUGH = 0.6
 _SAME = 0.8
 
@@ -26,57 +29,105 @@ class Quote:
     score: float
 
 
-def select_quotes(question: Question, candidates: Sequence[Candidate], max_sentences: int) -> list[Quote]:
-    """Best units first by passage, then in reading order."""
-    scored = _score(question, candidates)
-    scored.sort(key=lambda quote: -quote.score)
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the candidates hold for a question.
+
+    ``coverage`` is the weighted share of the question's content terms in the best single
+    passage, in [0, 1]. ``quotes`` are in the order in which they read best.
+    """
+
+    quotes: tuple[Quote, ...]
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    grams: Set[str]
+    words: Set[str]
+
+    def match(self, term: str) -> float:
+        return match(term, self.grams, self.words)
+
+
+def gather_evidence(question: Question, candidates: Sequence[Candidate], max_sentences: int) -> Evidence:
+    """The quotes that answer a question, at most ``max_sentences``, none twice."""
+    units = split_units([candidate.chunk.text for candidate in candidates])
+    sources = [_Text(*pair) for pair in tokens([source_text(candidate) for candidate in candidates])]
+    weights = _weights(question, [unit for found in units for unit in found])
+    best = max((candidate.score for candidate in candidates), default=0.0) or 1.0
+    quotes: list[Quote] = []
+    coverage = 0.0
+    for number, (candidate, found, source) in enumerate(zip(candidates, units, sources, strict=True), 1):
+        coverage = max(coverage, _coverage(question, found, source))
+        prior = 1 - _PRIOR * (1 - candidate.score / best)
+        headings = {" ".join(title.split()) for title in (candidate.chunk.title, *candidate.chunk.section_path)}
+        for unit, score in _score(weights, found, source, headings):
+            if question.wanted and question.wanted.search(candidate.chunk.text[unit.start : unit.end]):
+                score *= _WANTED_BOOST
+            quotes.append(Quote(number, candidate, unit, score * prior))
+    return Evidence(tuple(_select(quotes, max_sentences)), coverage)
+
+
+def _weights(question: Question, units: Sequence[Unit]) -> dict[str, float]:
+    """Weight per term, adding up to 1: the question's own times rarity among the units."""
+    raw = {
+        term: weight * math.log(1 + len(units) / (sum(match(term, unit.grams, unit.words) for unit in units) + 0.5))
+        for term, weight in question.terms.items()
+    }
+    total = sum(raw.values()) or 1.0
+    return {term: weight / total for term, weight in raw.items()}
+
+
+def _coverage(question: Question, units: Sequence[Unit], source: _Text) -> float:
+    grams = frozenset(source.grams).union(*(unit.grams for unit in units))
+    words = frozenset(source.words).union(*(unit.words for unit in units))
+    held = sum(weight * match(term, grams, words) for term, weight in question.terms.items())
+    return held / (sum(question.terms.values()) or 1.0)
+
+
+def _score(
+    weights: dict[str, float], units: Sequence[Unit], source: _Text, headings: Set[str]
+) -> list[tuple[Unit, float]]:
+    """Share of the question a unit holds itself or, counting less, the text that introduces it."""
+    scored: list[tuple[Unit, float]] = []
+    heading = source
+    before: Unit | None = None
+    asked: Unit | None = None
+    for unit in units:
+        if unit.kind is UnitKind.QUESTION:
+            asked = unit
+        elif unit.kind is UnitKind.HEADING or any(unit.shown in title for title in headings):
+            heading, asked = _Text(source.grams | unit.grams, source.words | unit.words), None
+        else:
+            score = 0.0
+            for term, weight in weights.items():
+                around = heading.match(term)
+                if before is not None:
+                    around = max(around, match(term, before.grams, before.words))
+                share = _CONTEXT_SHARE * around
+                if asked is not None:
+                    share = max(share, _QUESTION_SHARE * match(term, asked.grams, asked.words))
+                score += weight * max(match(term, unit.grams, unit.words), share)
+            scored.append((unit, score))
+        before = unit
+    return scored
+
+
+def _select(quotes: list[Quote], max_sentences: int) -> list[Quote]:
+    ranked = sorted(quotes, key=lambda quote: -quote.score)
     chosen: list[Quote] = []
-    for quote in scored:
-        if len(chosen) == max_sentences or quote.score < _ENOUGH * scored[0].score:
+    for quote in ranked:
+        if len(chosen) == max_sentences or quote.score < _ENOUGH * ranked[0].score:
             break
         if not any(_same(quote.unit, other.unit) for other in chosen):
             chosen.append(quote)
-    first = {quote.number: index for index, quote in reversed(list(enumerate(chosen)))}
-    return sorted(chosen, key=lambda quote: (first[quote.number], quote.unit.start))
-
-
-def _score(question, candidates):
-    units = split_units([c.chunk.text for c in candidates])
-    contexts = tokens([" ".join([c.chunk.title, *c.chunk.section_path]) for c in candidates])
-    everything = [u for us in units for u in us]
-    weights = {}
-    for term, weight in question.terms.items():
-        df = sum(match(term, u.grams, u.words) for u in everything)
-        weights[term] = weight * math.log(1 + len(everything) / (df + 0.5))
-    total = sum(weights.values()) or 1.0
-    best = max((c.score for c in candidates), default=1) or 1
-    quotes = []
-    for number, (candidate, us, (cg, cw)) in enumerate(zip(candidates, units, contexts, strict=True), 1):
-        heading = (cg, cw)
-        previous = None
-        prior = 0.6 + 0.4 * candidate.score / best
-        for u in us:
-            if u.kind in (UnitKind.HEADING, UnitKind.QUESTION):
-                if u.kind is UnitKind.HEADING:
-                    heading = (cg | u.grams, cw | u.words)
-                previous = u
-                continue
-            score = 0.0
-            for term, weight in weights.items():
-                own = match(term, u.grams, u.words)
-                around = match(term, *heading)
-                if previous is not None:
-                    around = max(around, match(term, previous.grams, previous.words))
-                share = 0.9 if previous is not None and previous.kind is UnitKind.QUESTION else _CONTEXT_SHARE
-                score += weight * max(own, share * around)
-            score = score / total * prior
-            if question.wanted is not None and question.wanted.search(candidate.chunk.text[u.start : u.end]):
-                score *= _WANTED_BOOST
-            quotes.append(Quote(number, candidate, u, score))
-            previous = u
-    return quotes
+    place: dict[int, int] = {}
+    for index, quote in enumerate(chosen):
+        place.setdefault(quote.number, index)
+    return sorted(chosen, key=lambda quote: (place[quote.number], quote.unit.start))
 
 
 def _same(one: Unit, other: Unit) -> bool:
     union = len(one.grams | other.grams)
-    return not union or len(one.grams & other.grams) / union >= _SAME
+    return union == 0 or len(one.grams & other.grams) / union >= _SAME

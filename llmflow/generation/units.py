@@ -40,7 +40,7 @@ class Unit:
     """``text[start:end]`` of a passage with its token streams (see :mod:`llmflow.korean`).
 
     ``shown`` is how it reads on its own: white space folded, list marks gone, a table row
-    as "header: value" pairs.
+    as "header: value" pairs (whose tokens hold those of the header).
     """
 
     start: int
@@ -63,7 +63,11 @@ class _Block:
 def split_units(texts: Sequence[str]) -> list[list[Unit]]:
     """The units of each text, in order; one pass of the tagger over all texts."""
     blocks = [_blocks(text) for text in texts]
-    analysed = korean.analyze(text[b.start : b.end] for text, found in zip(texts, blocks, strict=True) for b in found)
+    analysed = korean.analyze(
+        text[block.start : block.end] if block.header is None else _shown_row(text, block)
+        for text, found in zip(texts, blocks, strict=True)
+        for block in found
+    )
     return [
         [unit for block in found for unit in _units(text, block, next(analysed))]
         for text, found in zip(texts, blocks, strict=True)
@@ -116,7 +120,7 @@ def _units(text: str, block: _Block, found: list[korean.Sentence]) -> Iterable[U
         start, end = _trimmed(text, block.start, block.end)
         grams = frozenset(gram for sentence in found for gram in sentence.grams)
         words = frozenset(word for sentence in found for word in sentence.words)
-        yield Unit(start, end, UnitKind.ROW, _row(block.header, cells(text[start:end])), grams, words)
+        yield Unit(start, end, UnitKind.ROW, _shown_row(text, block), grams, words)
         return
     for sentence in found:
         start, end = _trimmed(text, block.start + sentence.start, block.start + sentence.end)
@@ -146,7 +150,8 @@ def cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip().replace("\\|", "|") for cell in _CELL_BORDER.split(line.strip().strip("|")))
 
 
-def _row(header: tuple[str, ...], values: tuple[str, ...]) -> str:
+def _shown_row(text: str, block: _Block) -> str:
+    header, values = block.header or (), cells(text[block.start : block.end])
     if len(header) != len(values):
         return ", ".join(value for value in values if value)
     return ", ".join(f"{name}: {value}" if name else value for name, value in zip(header, values, strict=True) if value)

@@ -50,27 +50,25 @@ def text_of(atoms: Sequence[Atom]) -> str:
 
 
 def cut(whole: Atom, budget: int) -> list[Atom]:
-    """``whole`` in parts of at most ``budget`` tokens: at lines, else sentences, else white space."""
-    return _parts(whole, budget, (_lines, _sentences, _words, _slices(budget)))
+    """``whole`` in parts of at most ``budget`` tokens: lines, else sentences, else words, else characters."""
+    return _cut(whole, budget, (_lines, _sentences, _words, _characters(budget)))
 
 
 Splitter = Callable[[str], tuple[list[str], str]]
 
 
-def _parts(whole: Atom, budget: int, splitters: Sequence[Splitter]) -> list[Atom]:
+def _cut(whole: Atom, budget: int, splitters: Sequence[Splitter]) -> list[Atom]:
     if whole.tokens <= budget or not splitters:
         return [whole]
     texts, glue = splitters[0](whole.text)
     parts: list[Atom] = []
     for text in texts:
         part = atom(text, whole.page, whole.order, glue if parts else whole.glue)
-        parts += _parts(part, budget, splitters[1:])
-    # Words and slices are no units of meaning: fill up.
-    return _filled(parts, budget) if splitters[0] not in (_lines, _sentences) else parts
-
-
-def _filled(parts: list[Atom], budget: int) -> list[Atom]:
-    return [joined(group) for group in pack(parts, budget, lambda *_: [])]
+        parts += _cut(part, budget, splitters[1:])
+    if splitters[0] is _words:
+        # Single words are no units of meaning: fill up.
+        return [joined(group) for group in pack(parts, budget, lambda *_: [])]
+    return parts
 
 
 def _lines(text: str) -> tuple[list[str], str]:
@@ -85,11 +83,8 @@ def _words(text: str) -> tuple[list[str], str]:
     return text.split(), " "
 
 
-def _slices(size: int) -> Splitter:
-    def split(text: str) -> tuple[list[str], str]:
-        return [text[start : start + size] for start in range(0, len(text), size)], ""
-
-    return split
+def _characters(size: int) -> Splitter:
+    return lambda text: ([text[start : start + size] for start in range(0, len(text), size)], "")
 
 
 Carry = Callable[[Sequence[Atom], Atom], list[Atom]]
@@ -109,8 +104,8 @@ def pack(atoms: Sequence[Atom], budget: int, carry: Carry) -> Iterator[list[Atom
         if piece and (size + part.tokens > budget or turns):
             yield piece
             repeated = carry(piece, part)
-            if sum(old.tokens for old in repeated) + part.tokens > budget:
-                repeated = []
+            while repeated and sum(old.tokens for old in repeated) + part.tokens > budget:
+                repeated.pop(0)
             piece = [replace(old, page=part.page, order=part.order) for old in repeated]
             size, fresh = sum(old.tokens for old in piece), 0
         piece.append(part)

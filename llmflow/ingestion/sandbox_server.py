@@ -9,10 +9,12 @@ server has one thread and nothing that does not survive a fork.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import math
 import os
+import re
 import resource
 import select
 import signal
@@ -30,11 +32,13 @@ from llmflow.ingestion.sandbox_protocol import Ending, Trailer
 from llmflow.schema import FailureReason, ParsedDocument
 from llmflow.settings import ParsingSettings
 
+_PR_SET_PDEATHSIG = 1
 _MIB = 1024 * 1024
 _MAX_REQUEST = 1 << 20
 _MAX_WRITTEN = 1024 * _MIB
 _OUT_OF_MEMORY = 77
 _NEAR_LIMIT = 0.8
+_SLACK = 16 * _MIB
 
 
 def main() -> None:
@@ -54,6 +58,7 @@ def main() -> None:
 
 
 def _supervise(client: socket.socket) -> NoReturn:
+    _die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         request = json.loads(_read_line(client))
@@ -88,7 +93,7 @@ def _run(client: socket.socket, request: dict[str, Any], settings: ParsingSettin
         os.close(alive)
         _child(client, request, settings)
     os.close(held)
-    ready, _, _ = select.select([alive, client], [], [], settings.timeout_s)
+    ready, _, _ = select.select([alive, client.fileno()], [], [], settings.timeout_s)
     timed_out = not ready
     if alive not in ready:
         with suppress(ProcessLookupError):
@@ -114,6 +119,7 @@ def _ending(status: int, grown_mb: float, settings: ParsingSettings) -> Ending:
 
 
 def _child(client: socket.socket, request: dict[str, Any], settings: ParsingSettings) -> NoReturn:
+    _die_with_parent()
     os.setpgid(0, 0)
     code = 1
     try:
@@ -125,6 +131,12 @@ def _child(client: socket.socket, request: dict[str, Any], settings: ParsingSett
         code = _OUT_OF_MEMORY
     finally:
         os._exit(code)
+
+
+def _die_with_parent() -> None:
+    # Nobody is left to end a process whose parent was killed.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _limit(settings: ParsingSettings) -> None:
@@ -150,15 +162,29 @@ def _answer(request: dict[str, Any], settings: ParsingSettings) -> dict[str, Any
     try:
         parsed = parse_source(Source(Path(request["path"]).read_bytes(), name, settings))
     except DocumentError as error:
+        if error.reason == FailureReason.MALFORMED and _out_of_memory(error):
+            raise MemoryError from error
         return {"error": {"reason": error.reason, "message": error.message}}
     except MemoryError:
         raise
     except Exception as error:
+        if _out_of_memory(error):
+            raise MemoryError from error
         # Whatever a parser trips over in a foreign file is, for its owner, a broken file.
         cause = f"{type(error).__name__}: {error}"[:200]
         message = f"{name}: its content is broken ({cause}); save it again"
         return {"error": {"reason": FailureReason.MALFORMED.value, "message": message}}
     return _pack(parsed)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether ``error`` is how a C library puts that an allocation failed."""
+    if "memory" in str(error).lower():
+        return True
+    if sys.platform != "linux":
+        return False
+    peak = re.search(r"VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return peak is not None and int(peak[1]) * 1024 > resource.getrlimit(resource.RLIMIT_AS)[0] - _SLACK
 
 
 def _pack(parsed: ParsedDocument) -> dict[str, Any]:

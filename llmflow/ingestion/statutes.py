@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from llmflow.ingestion.packing import Atom, cut, joined
 
 RANKS = {"편": 1, "장": 2, "절": 3, "관": 4}
-"""Depth of the divisions above an article; 부칙 and annexes stand beside 편."""
+"""Depth of the divisions above an article."""
+TOP_RANK = 1
+"""부칙 and annexes stand beside 편."""
 ARTICLE_RANK = 5
 
 _MAX_HEADING = 80
@@ -23,14 +25,17 @@ _SUPPLEMENT_GAP = 3
 """Articles an addendum may seem to skip before a number is taken for a quotation."""
 
 _ARTICLE = r"제\s*(?P<number>\d+)\s*조(?:\s*의\s*(?P<branch>\d+))?"
+_NUMBERED = re.compile(_ARTICLE)
 _TITLED = re.compile(
     rf"{_ARTICLE}\s*(?:[(（](?P<round>[^()（）]*(?:[(（][^()（）]*[)）][^()（）]*)*)[)）]|【(?P<square>[^】]*)】)(?P<rest>.*)$",
     re.S,
 )
 _BARE = re.compile(rf"{_ARTICLE}(?P<rest>(?:\s*[①-⑳]|\s).*)?$", re.S)
-_OMITTED = re.compile(r"제\s*\d+\s*조(?:\s*의\s*\d+)?[\s제\d조의,ㆍ·및내지부터까]*(?:삭\s*제|생\s*략)\s*(?:<[^<>]*>)?\s*\.?$")
+_OMITTED = re.compile(
+    r"제\s*\d+\s*조(?:\s*의\s*\d+)?[\s제\d조의,ㆍ·및내지부터까]*(?:삭\s*제|생\s*략)\s*(?:<[^<>]*>)?\s*\.?$"
+)
 _LINKED = re.compile(r"\s*(?:및\s|또는\s|내지\s|부터|까지|[,ㆍ·”’」\"'])")
-_POINTED = re.compile(r"\s*(?:제\s*\d|각\s|본문|단서|전단|후단|중\s)")
+_POINTED = re.compile(r"\s*(?:제\s*\d+\s*[편장절관조항호목]|각\s|본문|단서|전단|후단|중\s)")
 _PARTICLE = re.compile(r"(?:에|의|을|를|과|와|로|으로|란|이란|은|는)(?![가-힣])|에서|에는|에도")
 _DIVISION = re.compile(r"제\s*\d+\s*(?P<kind>[편장절관])(?:\s*의\s*\d+)?(?:\s+(?P<title>\S.*))?$")
 _SUPPLEMENT = re.compile(r"부\s*칙\s*(?:[<(\[（].*)?$")
@@ -49,7 +54,14 @@ _INLINE_PARAGRAPH = re.compile(r"(?<=[.>\])）])[^\S\n]+(?=[①-⑳㉑-㉟])")
 
 _MARKERS = [
     re.compile(pattern)
-    for pattern in (r"[①-⑳㉑-㉟]", r"\d{1,3}(?:의\d+)?\.(?!\d)", r"[가-힣]\.\s", r"\d{1,3}\)", r"[가-힣]\)\s", r"[-•·○]\s")
+    for pattern in (
+        r"[①-⑳㉑-㉟]",
+        r"\d{1,3}(?:의\d+)?\.(?!\d)",
+        r"[가-힣]\.\s",
+        r"\d{1,3}\)",
+        r"[가-힣]\)\s",
+        r"[-•·○]\s",
+    )
 ]
 _CONTINUED = len(_MARKERS) + 1
 """Depth of a line without a marker that goes on from a marked one."""
@@ -57,12 +69,16 @@ _CONTINUED = len(_MARKERS) + 1
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A heading line: its rank (1 편 to 5 조), its text, and what follows on the same line."""
+    """A heading line: its rank (1 편 to 5 조), its text, and what follows on the same line.
+
+    ``under`` is the addendum an article belongs to; its number says nothing without it.
+    """
 
     rank: int
     text: str
     rest: str = ""
     article: str | None = None
+    under: str = ""
 
 
 class HeadReader:
@@ -73,7 +89,8 @@ class HeadReader:
         self._supplement = ""
 
     def read(self, line: str, *, is_title: bool) -> Head | None:
-        """The heading ``line`` is, if it is one. ``is_title``: the parser calls it a title."""
+        """The heading that ``line`` is, if any. ``is_title``: the parser calls it a title."""
+        line = line.strip()
         if _LEADER.search(line):
             return None
         if len(line) <= _MAX_HEADING:
@@ -84,7 +101,7 @@ class HeadReader:
 
     def omits(self, line: str) -> bool:
         """Whether ``line`` only says that articles are deleted or left out ("제5조 삭제 <2010.1.1>")."""
-        if not _OMITTED.match(line):
+        if not _OMITTED.match(line.strip()):
             return False
         self._last = (max(int(number) for number in re.findall(r"(\d+)\s*조", line)), 0)
         return True
@@ -94,20 +111,19 @@ class HeadReader:
         self._supplement = ""
 
     def _division(self, line: str) -> Head | None:
-        division = _DIVISION.match(line)
-        if division:
-            title = division["title"] or ""
-            if _LINKED.match(title) or title.endswith((".", ",", "다")):
-                return None
-            self._supplement = ""
-            return Head(RANKS[division["kind"]], without_marks(line))
         if _SUPPLEMENT.match(line):
             self._supplement, self._last = " ".join(line.split()), (0, 0)
-            return Head(RANKS["편"], self._supplement)
-        if _ANNEX.match(line):
-            self._supplement = ""
-            return Head(RANKS["편"], without_marks(line))
-        return None
+            return Head(TOP_RANK, self._supplement)
+        text = without_marks(line)
+        division = _DIVISION.match(text)
+        rank = RANKS[division["kind"]] if division else TOP_RANK
+        title = (division["title"] or "") if division else ""
+        if not (division or _ANNEX.match(text)) or text.endswith((".", ",", "다")):
+            return None
+        if _LINKED.match(title) or _POINTED.match(title):
+            return None
+        self._supplement = ""
+        return Head(rank, text)
 
     def _article(self, line: str, is_title: bool) -> Head | None:
         match = _TITLED.match(line)
@@ -123,13 +139,17 @@ class HeadReader:
         follows = gap == 1 or (gap == 0 and number[1] > self._last[1]) or number == (1, 0)
         if rest and not self._is_heading(match["rest"], bare=bare, follows=follows):
             return None
-        if (bare and not rest and not is_title and not follows) or (self._supplement and not 0 <= gap <= _SUPPLEMENT_GAP):
+        if (bare and not rest and not is_title and not follows) or (
+            self._supplement and not 0 <= gap <= _SUPPLEMENT_GAP
+        ):
             return None
         self._last = number
         label = f"제{number[0]}조" + (f"의{number[1]}" if number[1] else "")
         heading = label if bare else f"{label}({' '.join(without_marks(title).split())})"
+        if bare and is_title and rest:
+            heading, rest = f"{label} {' '.join(rest.split())}", ""
         if self._supplement:
-            return Head(ARTICLE_RANK, f"{self._supplement} {heading}", rest, f"부칙 {label}")
+            return Head(ARTICLE_RANK, heading, rest, f"부칙 {label}", self._supplement)
         return Head(ARTICLE_RANK, heading, rest, label)
 
     @staticmethod
@@ -148,6 +168,11 @@ def may_hold_heads(text: str) -> bool:
     return _STARTS.search(text) is not None
 
 
+def names_article(text: str) -> bool:
+    """Whether ``text`` begins with an article's number."""
+    return _NUMBERED.match(text) is not None
+
+
 def without_marks(text: str) -> str:
     """``text`` without amendment history: ``<개정 2014.3.24>``, ``[본조신설 2008.3.21]``."""
     if "<" not in text and "[" not in text:
@@ -158,6 +183,11 @@ def without_marks(text: str) -> str:
 def says_nothing(text: str) -> bool:
     """Whether an article's text is empty or only says that it was deleted or is left out."""
     return _NOTHING.match(text) is not None
+
+
+def is_enumerated(line: str) -> bool:
+    """Whether ``line`` is numbered as 항, 호, 목 or below."""
+    return any(pattern.match(line) for pattern in _MARKERS)
 
 
 def article_lines(text: str) -> list[str]:

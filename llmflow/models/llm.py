@@ -255,17 +255,16 @@ def _without_thoughts(pieces: Iterator[str]) -> Generator[str]:
     opening, closing = _THOUGHTS
     held = ""
     for piece in pieces:
-        held += piece
-        head = held.lstrip()
-        if opening.startswith(head[: len(opening)]) and closing not in head:
-            continue
-        if head.startswith(opening):
-            held = head.partition(closing)[2].lstrip()
-        if held:
-            yield held
+        held = (held + piece).lstrip()
+        if opening.startswith(held[: len(opening)]):
+            after = held.partition(closing)[2].lstrip()
+            if not after:
+                continue
+            held = after
+        yield held
         yield from pieces
         return
-    if held and not held.lstrip().startswith(opening):
+    if not held.startswith(opening):
         yield held
 
 

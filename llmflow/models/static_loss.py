@@ -57,7 +57,10 @@ def table_loss(
     """
     pairs = left.shape[0]
     weights = sp.vstack([left, right], format="csr")
-    rows, columns = np.unique(weights.indices, return_inverse=True)
+    occurs = np.zeros(len(table), dtype=bool)
+    occurs[weights.indices] = True
+    rows = np.flatnonzero(occurs)
+    columns = (np.cumsum(occurs) - 1)[weights.indices]
     weights = sp.csr_array((weights.data, columns, weights.indptr), shape=(2 * pairs, rows.size))
     vectors = weights @ table[rows]
     loss, left_slope, right_slope = info_nce(vectors[:pairs], vectors[pairs:], temperature)
@@ -103,7 +106,7 @@ def _unit(vectors: Matrix) -> tuple[Matrix, Matrix]:
 
 def _through_unit(slope: Matrix, unit: Matrix, norms: Matrix) -> Matrix:
     """Gradient before normalisation: the part along the vector itself has no effect."""
-    return (slope - unit * np.sum(slope * unit, axis=1, keepdims=True)) / norms
+    return np.asarray((slope - unit * np.sum(slope * unit, axis=1, keepdims=True)) / norms)
 
 
 def _log_softmax(logits: Matrix, axis: int) -> Matrix:

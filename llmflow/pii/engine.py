@@ -21,7 +21,7 @@ from llmflow.pii.entities import ENTITY_TYPES, PLACEHOLDER
 from llmflow.pii.identifiers import GENERAL, Identifier
 from llmflow.pii.korean_identifiers import KOREAN
 from llmflow.pii.persons import PersonRecognizer, name_words
-from llmflow.pii.words import analyze_words
+from llmflow.pii.words import read_words
 from llmflow.schema import PiiEntity
 
 LANGUAGE = "mul"
@@ -79,7 +79,7 @@ class WordlessEngine(NlpEngine):  # type: ignore[misc]
     def process_batch(self, texts: Iterable[str], language: str, **_: Any) -> Iterator[tuple[str, NlpArtifacts]]:
         """Look up the words of all texts in one go, then :meth:`process_text` of each."""
         texts = list(texts)
-        analyze_words(word for text in texts for word in name_words(text))
+        read_words(word for text in texts for word in name_words(text))
         for text in texts:
             yield text, self.process_text(text, language)
 

@@ -28,13 +28,13 @@ class Identifier:
 
 
 def alone(pattern: str) -> str:
-    """``pattern`` where no digit or hyphenated group stands before or goes on."""
-    return rf"(?<![\d*]|[\dA-Za-z]-)(?:{pattern})(?![\d*]|-[\dA-Za-z])"
+    """``pattern``, which starts with a digit, ``(`` or ``+``, where no digit or hyphenated group stands before or goes on."""
+    return rf"(?=[\d(+])(?<![\d*])(?<![\dA-Za-z]-)(?:{pattern})(?![\d*]|-[\dA-Za-z])"
 
 
 def labelled(labels: str, pattern: str) -> str:
     """``pattern`` behind one of ``labels`` on the same line, at most ten other characters between."""
-    return rf"(?<=(?:{labels})[^\d\n\[\]]{{0,10}}){alone(pattern)}"
+    return rf"(?=[\d(+])(?<=(?:{labels})[^\d\n\[\]]{{0,10}}){alone(pattern)}"
 
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -47,7 +47,6 @@ _BIRTH_DATE = (
     r"|(?:19|20)?\d{2}\s?[-./]\s?(?:1[0-2]|0?[1-9])\s?[-./]\s?(?:3[01]|[12]\d|0?[1-9])"
     r"|(?:1[0-2]|0?[1-9]|[12]\d|3[01])[-/.](?:3[01]|[12]\d|0?[1-9])[-/.](?:19|20)\d{2}"
     r"|(?:19|20)\d{2}(?:1[0-2]|0[1-9])(?:3[01]|[12]\d|0[1-9])|\d{2}(?:1[0-2]|0[1-9])(?:3[01]|[12]\d|0[1-9])"
-    rf"|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s(?:19|20)\d{{2}}"
     rf"|\d{{1,2}}(?:st|nd|rd|th)?\s{_MONTH},?\s(?:19|20)\d{{2}}"
 )
 _BORN = r"생(?!산|활|명|물|각|긴|겨|성|존|전|애|계|태|식|환|기|략|맥|방)"

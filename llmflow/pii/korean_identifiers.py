@@ -12,7 +12,7 @@ _NOT_CORPORATE = r"(?<!법인\s?(?:등록)?\s?(?:번호)?[^\d\n]{0,6})"
 
 def _registration(sex: str) -> str:
     """Date of birth, sex and century digit, six more; spelled with a hyphen, spaces or nothing."""
-    return _NOT_CORPORATE + alone(rf"{_DATE}(?:\s?[-‐–—−]\s?|\s)?[{sex}](?:\d{{6}}|[*xX●○◯]{{6}})")
+    return r"(?=\d{6})" + _NOT_CORPORATE + alone(rf"{_DATE}(?:\s?[-‐–—−]\s?|\s)?[{sex}](?:\d{{6}}|[*xX●○◯]{{6}})")
 
 
 _FAX = r"팩스|팩시밀리|모사전송|\bfax\b|\bf\s?[:.]"

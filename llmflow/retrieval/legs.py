@@ -33,7 +33,12 @@ def lexical_legs(view: View, text: AnalyzedText, settings: RetrievalSettings) ->
 
 def dense_leg(view: View, text: AnalyzedText, embedder: StaticEmbedder) -> Leg:
     """Cosine of question and chunk in the embedder's space."""
-    return lambda: view.dense(embedder.encode([text])[0])
+
+    def search() -> LegScores:
+        vectors = encode_query(text.body)
+        return view.dense(embedder.encode([{key: tf for vector in vectors.values() for key, tf in vector.items()}])[0])
+
+    return search
 
 
 def reference_leg(view: View, analyzed: AnalyzedQuery) -> Leg:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
 
 import numpy as np
+import numpy.typing as npt
 
 from llmflow.errors import InvalidInputError
 from llmflow.models.static_embedder import StaticEmbedder
@@ -16,11 +16,11 @@ from llmflow.retrieval.analysis import AnalyzedQuery, analyze_query
 from llmflow.retrieval.deduplication import deduplicate
 from llmflow.retrieval.fusion import Fused, fuse
 from llmflow.retrieval.legs import DENSE, REFERENCE, Leg, dense_leg, lexical_legs, reference_leg
-from llmflow.schema import Candidate, Degradation, RetrievalResult, Scope, StageScore
+from llmflow.schema import Candidate, Degradation, RetrievalResult, Scope
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LegScores, SearchIndex, View
 from llmflow.stores.vectors import VectorStore
-from llmflow.tracing import Tracer
+from llmflow.tracing import Tracer, in_current_trace
 
 MAX_TOP_K = 1000
 
@@ -69,12 +69,12 @@ class Retriever:
         if not 0 <= threshold <= 1:
             raise InvalidInputError(f"threshold is {threshold}; allowed are 0 to 1", param="threshold")
         clock = _Clock(self._tracer)
-        with self._tracer.observe("retrieve", kind="retriever", input=question) as trace:
+        with self._tracer.observe("retrieve", kind="retriever", top_k=top_k, threshold=threshold) as trace:
             with clock("analyze"):
                 analyzed = analyze_query(question)
             view = self._index.view(scope)
             with clock("legs"):
-                scores, degradations = self._run(self._plan(view, analyzed), clock)
+                scores, degradations = self._run(self.plan(view, analyzed), clock)
             with clock("fuse"):
                 fused = fuse(scores, view.live, self._settings)
             with clock("select"):
@@ -88,7 +88,8 @@ class Retriever:
         """Stop the threads of the legs."""
         self._legs.shutdown()
 
-    def _plan(self, view: View, analyzed: AnalyzedQuery) -> dict[str, Leg]:
+    def plan(self, view: View, analyzed: AnalyzedQuery) -> dict[str, Leg]:
+        """The legs a question is put to, by name."""
         legs = lexical_legs(view, analyzed.text, self._settings)
         embedder = self._embedder()
         if embedder is not None and self._settings.dense_weight > 0:
@@ -104,9 +105,7 @@ class Retriever:
             with clock(name):
                 return leg()
 
-        running = {
-            name: self._legs.submit(copy_context().run, timed, name, leg) for name, leg in plan.items()
-        }
+        running = {name: self._legs.submit(in_current_trace(timed), name, leg) for name, leg in plan.items()}
         scores, degradations = {}, []
         for name, future in running.items():
             try:
@@ -126,7 +125,7 @@ class Retriever:
         return selected
 
     def _read(
-        self, scope: Scope, view: View, fused: Fused, rows: np.ndarray, block: int
+        self, scope: Scope, view: View, fused: Fused, rows: npt.NDArray[np.int64], block: int
     ) -> Iterator[Candidate]:
         for start in range(0, len(rows), block):
             part = rows[start : start + block]
@@ -147,6 +146,6 @@ class _Clock:
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
-        with self._tracer.observe(stage, kind="span"):
+        with self._tracer.observe(f"retrieve.{stage}"):
             yield
         self.timings[stage] = (time.perf_counter() - start) * 1000

@@ -72,8 +72,17 @@ class View:
 
     def chunk_id(self, row: int) -> str:
         """The chunk a row stands for."""
+        segment, at = self._locate(row)
+        return segment.ids[at]
+
+    def document_id(self, row: int) -> str:
+        """The document a row's chunk belongs to."""
+        segment, at = self._locate(row)
+        return segment.documents[at]
+
+    def _locate(self, row: int) -> tuple[_Segment, int]:
         number = int(np.searchsorted(self._offsets, row, side="right")) - 1
-        return self.segments[number].ids[row - int(self._offsets[number])]
+        return self.segments[number], row - int(self._offsets[number])
 
     def lexical(self, level: Level, query: Mapping[int, float], k1: float, b: float) -> LegScores:
         """BM25 of every row for one stream of a query; a chunk's passages count by the best."""

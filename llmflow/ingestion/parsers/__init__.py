@@ -29,7 +29,7 @@ from llmflow.ingestion.parsers import (
 from llmflow.ingestion.parsers import html as html_pages
 from llmflow.ingestion.parsers.base import Content, Source
 from llmflow.ingestion.parsers.cleaning import clean
-from llmflow.ingestion.parsers.structure import with_headings
+from llmflow.ingestion.parsers.structure import MARKER, with_headings
 from llmflow.schema import Element, ElementType, FailureReason, ParsedDocument
 
 PARSERS: dict[str, Callable[[Source], Content]] = {
@@ -69,7 +69,7 @@ def parse_source(source: Source) -> ParsedDocument:
         elements += _attachment(Source(data, name, source.settings, source.depth + 1), warnings)
     if not elements:
         raise source.error(FailureReason.EMPTY, "holds no text" + "".join(f"; {warning}" for warning in warnings))
-    return ParsedDocument(_title(content, elements, source), mime_type, tuple(elements), tuple(warnings))
+    return ParsedDocument(_title(content, source), mime_type, tuple(elements), tuple(warnings))
 
 
 def _tidy(elements: list[Element]) -> list[Element]:
@@ -90,11 +90,18 @@ def _attachment(source: Source, warnings: list[str]) -> list[Element]:
     return [Element(ElementType.TITLE, source.name, level=2), *parsed.elements]
 
 
-def _title(content: Content, elements: list[Element], source: Source) -> str:
-    headings = [element for element in elements[:20] if element.type is ElementType.TITLE]
-    top = min(headings, key=lambda heading: heading.level or 9, default=None)
-    for candidate in (content.title, top.text if top and (top.level or 9) == 1 else None):
+def _title(content: Content, source: Source) -> str:
+    """The document's own title, else its one top heading, else the stem of its name."""
+    for candidate in (content.title, _top_heading(content.elements)):
         title = " ".join(clean(candidate or "").split())
-        if title and len(title) <= _MAX_TITLE and not _NO_TITLE.match(title):
+        if 1 < len(title) <= _MAX_TITLE and not _NO_TITLE.match(title):
             return title
     return PurePath(source.name).stem
+
+
+def _top_heading(elements: list[Element]) -> str | None:
+    top = [element for element in elements if element.type is ElementType.TITLE and element.level == 1]
+    # Several top headings are chapters, unless the first of them opens the document.
+    if top and (len(top) == 1 or top[0] is elements[0] or top[0].page == 1) and not MARKER.match(top[0].text):
+        return top[0].text
+    return None

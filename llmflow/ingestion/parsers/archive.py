@@ -16,6 +16,7 @@ _BOMB_RATIO = 200
 _HEAD = 1024 * 1024
 _XML_SUFFIXES = (".xml", ".rels", ".hpf", ".rdf", ".vml", ".opf")
 _PROLOG = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->)*", re.S)
+_MANIFEST = "META-INF/manifest.xml"
 _MIB = 1024 * 1024
 
 
@@ -35,6 +36,8 @@ def open_zip(source: Source) -> zipfile.ZipFile:
             FailureReason.MALFORMED, f"the zip container is broken ({error}); save the document again"
         ) from None
     _check_sizes(archive, source)
+    if _MANIFEST in archive.namelist() and b"encryption-data" in archive.read(_MANIFEST):
+        raise source.error(FailureReason.ENCRYPTED, "is encrypted; save it without a password")
     for member in archive.infolist():
         if member.filename.lower().endswith(_XML_SUFFIXES):
             _check_prolog(archive, member, source)

@@ -18,16 +18,19 @@ _INVISIBLE = re.compile(
 )
 _SPACES = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_LEADERS = re.compile(r"(?:[.·…‥⋯_]\s?){5,}")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def clean(text: str) -> str:
     """NFC text without control, invisible and private-use characters, mojibake mended.
 
-    Runs of spaces become one space, lines are stripped, at most one blank line stays.
+    The dots that lead to page numbers become one ellipsis, runs of spaces one space; lines
+    are stripped, at most one blank line stays.
     """
     if is_bad(text):
         text = ftfy.fix_text(text, _REPAIR)
+    text = _LEADERS.sub(" … ", text)
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", unicodedata.normalize("NFC", text)))
     text = "\n".join(line.strip() for line in _SPACES.sub(" ", text).split("\n"))
     return _EMPTY_LINES.sub("\n\n", text).strip()

@@ -41,17 +41,18 @@ def looks_binary(data: bytes) -> bool:
     sample = data[:_SAMPLE]
     if any(sample.startswith(mark) for mark, _ in _BOMS) or _utf16_guess(sample):
         return False
-    controls = sum(byte < 9 or 13 < byte < 32 and byte != 27 for byte in sample)
+    controls = sum(byte < 9 or (13 < byte < 32 and byte != 27) for byte in sample)
     return b"\0" in sample or controls > len(sample) / 20
 
 
 def _utf16_guess(data: bytes) -> str | None:
-    sample = data[:4096]
-    half = len(sample) // 2
+    # ASCII characters have a zero byte, always in the same place; text is made of letters.
+    sample = data[: 4096 if len(data) > 4096 else len(data) // 2 * 2]
     for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        zeros = sample[offset::2].count(0)
-        if half and zeros > 0.3 * half and sample[1 - offset :: 2].count(0) < 0.02 * half:
-            return encoding
+        if 0 in sample[offset::2] and 0 not in sample[1 - offset :: 2]:
+            text = _try(sample, encoding)
+            if text and sum(c.isspace() or unicodedata.category(c)[0] in "LNPS" for c in text) >= 0.95 * len(text):
+                return encoding
     return None
 
 

@@ -6,7 +6,7 @@ import io
 import struct
 import zipfile
 
-import olefile
+import olefile  # type: ignore[import-untyped]
 
 from llmflow.ingestion.parsers.base import Source
 from llmflow.ingestion.parsers.decoding import decode, looks_binary
@@ -89,7 +89,7 @@ def detect(source: Source) -> str:
                 f"its content is of no known kind; supported are {SUPPORTED}",
             )
         found = _text_type(source)
-    if expected and found not in expected or source.extension in _TEXT_EXTENSIONS and not _is_text(found):
+    if (expected and found not in expected) or (source.extension in _TEXT_EXTENSIONS and not _is_text(found)):
         raise source.error(
             FailureReason.TYPE_MISMATCH,
             f"is named .{source.extension} but its content is {found}; give it the right extension or save it again",

@@ -18,17 +18,21 @@ _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])", re.I
 )
 _SPACES = re.compile(r"\s+")
+_BLANK_LINE = re.compile(r"\n\s*\n")
 _HEAD = 65536
 
-_DROPPED = frozenset(
-    "script style noscript template nav head svg math iframe object embed canvas audio video map button select"
-    " input textarea datalist dialog".split()
-)
-_BLOCKS = frozenset(
-    "html body main article section header footer aside div p ul ol dl dt dd li figure figcaption blockquote form"
-    " fieldset legend details summary address hr center h1 h2 h3 h4 h5 h6 table caption thead tbody tfoot tr td th"
-    " pre title".split()
-)
+# fmt: off
+_DROPPED = frozenset({
+    "script", "style", "noscript", "template", "nav", "head", "svg", "math", "iframe", "object", "embed", "canvas",
+    "audio", "video", "map", "button", "select", "input", "textarea", "datalist", "dialog",
+})
+_BLOCKS = frozenset({
+    "html", "body", "main", "article", "section", "header", "footer", "aside", "div", "p", "ul", "ol", "dl", "dt",
+    "dd", "li", "figure", "figcaption", "blockquote", "form", "fieldset", "legend", "details", "summary", "address",
+    "hr", "center", "h1", "h2", "h3", "h4", "h5", "h6", "table", "caption", "thead", "tbody", "tfoot", "tr", "td",
+    "th", "pre",
+})
+# fmt: on
 
 
 def parse(source: Source) -> Content:
@@ -72,10 +76,12 @@ class _Walker:
         self._type = ElementType.NARRATIVE_TEXT
         self._level: int | None = None
 
-    def flush(self) -> None:
+    def flush(self, parted: bool = False) -> None:
+        """Close the element; ``parted`` text is cut at blank lines."""
         text = "".join(self._text).strip()
-        if text:
-            self.elements.append(Element(self._type, text, level=self._level))
+        for part in _BLANK_LINE.split(text) if parted else [text]:
+            if part.strip():
+                self.elements.append(Element(self._type, part, level=self._level))
         self._text.clear()
 
     def block(self, node: etree._Element) -> None:
@@ -87,11 +93,12 @@ class _Walker:
             self._type, self._level = ElementType.TITLE, int(tag[1])
         elif tag in ("li", "dd"):
             self._type, self._level = ElementType.LIST_ITEM, None
+            self._text.append(_number(node))
         if tag == "table" and _is_data_table(node):
             self._table(node)
         else:
             self._inside(node, keep_spaces=tag == "pre")
-            self.flush()
+            self.flush(parted=tag == "pre")
         self._type, self._level = before
 
     def _inside(self, node: etree._Element, keep_spaces: bool) -> None:
@@ -153,6 +160,16 @@ def _rows(table: etree._Element) -> list[etree._Element]:
 def _is_data_table(table: etree._Element) -> bool:
     # Pages of the old school lay themselves out with tables in tables.
     return next(table.iterdescendants("table", "h1", "h2", "h3"), None) is None
+
+
+def _number(item: etree._Element) -> str:
+    """What the browser prints before an item of a numbered list."""
+    parent = item.getparent()
+    if item.tag != "li" or parent is None or parent.tag != "ol":
+        return ""
+    start = parent.get("start") or "1"
+    before = sum(1 for _ in item.itersiblings("li", preceding=True))
+    return f"{(int(start) if start.isdecimal() and len(start) < 6 else 1) + before}. "
 
 
 def _is_hidden(node: etree._Element) -> bool:

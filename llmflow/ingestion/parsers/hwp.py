@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import olefile
+import olefile  # type: ignore[import-untyped]
 
 from llmflow.ingestion.parsers.base import Content, Source
 from llmflow.ingestion.parsers.tables import Grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from functools import cache
 
 from lxml import etree
 
@@ -26,17 +27,16 @@ def parse(source: Source) -> Content:
     Page headers and footers, hidden comments and memos are left out.
 
     Raises:
-        DocumentError: encrypted, malformed and those of :func:`~.archive.open_zip`.
+        DocumentError: malformed and those of :func:`~.archive.open_zip`.
     """
     with open_zip(source) as archive:
         names = archive.namelist()
-        if "META-INF/manifest.xml" in names and b"encryption-data" in archive.read("META-INF/manifest.xml"):
-            raise source.error(FailureReason.ENCRYPTED, "is encrypted; save it without a password")
         sections = sorted((int(match[1]), name) for name in names if (match := _SECTION.match(name)))
         if not sections:
             raise source.error(FailureReason.MALFORMED, "holds no section (Contents/section0.xml); save it again")
         reader = _Reader(_outline(archive))
-        content = Content(title=_title(archive))
+        # The title in the metadata is whatever the first line was when the file was first saved.
+        content = Content()
         for _, name in sections:
             root = etree.fromstring(archive.read(name), _PARSER)
             if root is None:
@@ -45,16 +45,14 @@ def parse(source: Source) -> Content:
     return content
 
 
-def _name(node: etree._Element) -> str:
+@cache
+def _local(tag: object) -> str:
     # Namespaces carry the year of the format (2011, 2016, 2024); local names did not change.
-    return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
-def _title(archive: zipfile.ZipFile) -> str | None:
-    if "Contents/content.hpf" not in archive.namelist():
-        return None
-    root = etree.fromstring(archive.read("Contents/content.hpf"), _PARSER)
-    return None if root is None else next((node.text for node in root.iter() if _name(node) == "title"), None)
+def _name(node: etree._Element) -> str:
+    return _local(node.tag)
 
 
 def _outline(archive: zipfile.ZipFile) -> dict[tuple[str, str], int]:

@@ -54,6 +54,7 @@ class _Reader:
         self._list_depth = 0
         self._heading: int | None = None
         self._rows: list[list[str]] | None = None
+        self._number = ""
 
     def read(self, tokens: Sequence[Token]) -> None:
         for token in tokens:
@@ -68,6 +69,8 @@ class _Reader:
                 self._list_depth += 1
             elif kind in ("bullet_list_close", "ordered_list_close"):
                 self._list_depth -= 1
+            elif kind == "list_item_open":
+                self._number = f"{token.info}{token.markup} " if token.info else ""
             elif kind == "table_open":
                 self._rows = []
             elif kind == "tr_open" and self._rows is not None:
@@ -88,7 +91,8 @@ class _Reader:
             self.elements.append(Element(ElementType.TITLE, text.replace("\n", " "), level=self._heading))
         else:
             kind = ElementType.LIST_ITEM if self._list_depth else ElementType.NARRATIVE_TEXT
-            self.elements.append(Element(kind, join_wrapped(text)))
+            self.elements.append(Element(kind, self._number + join_wrapped(text)))
+            self._number = ""
 
 
 def _plain(children: Sequence[Token]) -> str:

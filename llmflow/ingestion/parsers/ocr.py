@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from itertools import groupby
 
-import pytesseract
 from PIL import Image
 
 from llmflow.schema import Element, ElementType
@@ -34,9 +36,7 @@ class Ocr:
             self._choose(settings.ocr_languages.split("+"))
 
     def _choose(self, wanted: list[str]) -> None:
-        # One thread a page: pages, not threads, are what runs side by side.
-        os.environ["OMP_THREAD_LIMIT"] = "1"
-        installed = pytesseract.get_languages(config="")
+        installed = _tesseract("--list-langs").split()
         usable = [language for language in wanted if language in installed]
         missing = [language for language in wanted if language not in installed]
         packages = " ".join(f"tesseract-ocr-{language}" for language in missing)
@@ -45,26 +45,36 @@ class Ocr:
         elif missing:
             self.warning = f"read by OCR without {'+'.join(missing)} (Debian: apt-get install {packages})"
         self._languages = "+".join(usable)
-        self._mode = "--psm 1" if "osd" in installed else "--psm 3"
+        self._mode = ("--psm", "1" if "osd" in installed else "3")
 
     def read(self, picture: Image.Image, page: int, dpi: float) -> Iterator[Element]:
         """Paragraphs of ``picture``, turned upright if it lies on its side."""
-        data = pytesseract.image_to_data(
-            picture,
-            lang=self._languages,
-            config=f"{self._mode} --dpi {round(dpi)}",
-            output_type=pytesseract.Output.DICT,
-        )
-        words = [n for n, text in enumerate(data["text"]) if text.strip() and float(data["conf"][n]) >= 0]
-        for _, group in groupby(words, key=lambda n: (data["block_num"][n], data["par_num"][n])):
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG", compress_level=1)
+        options = ("-l", self._languages, *self._mode, "--dpi", str(round(dpi)))
+        table = _tesseract("-", "-", *options, "tsv", picture=buffer.getvalue())
+        rows = csv.DictReader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE)
+        words = [row for row in rows if (row["text"] or "").strip() and float(row["conf"]) >= 0]
+        scale = _POINTS_PER_INCH / dpi
+        for _, group in groupby(words, key=lambda row: (row["block_num"], row["par_num"])):
             members = list(group)
-            if sum(float(data["conf"][n]) for n in members) / len(members) < _MIN_CONFIDENCE:
+            if sum(float(row["conf"]) for row in members) / len(members) < _MIN_CONFIDENCE:
                 continue
-            scale = _POINTS_PER_INCH / dpi
-            box = (
-                min(data["left"][n] for n in members) * scale,
-                min(data["top"][n] for n in members) * scale,
-                max(data["left"][n] + data["width"][n] for n in members) * scale,
-                max(data["top"][n] + data["height"][n] for n in members) * scale,
-            )
-            yield Element(ElementType.IMAGE, " ".join(data["text"][n] for n in members), page, box)
+            left, top = (min(int(row[edge]) for row in members) for edge in ("left", "top"))
+            right = max(int(row["left"]) + int(row["width"]) for row in members)
+            bottom = max(int(row["top"]) + int(row["height"]) for row in members)
+            box = (left * scale, top * scale, right * scale, bottom * scale)
+            yield Element(ElementType.IMAGE, " ".join(row["text"] for row in members), page, box)
+
+
+def _tesseract(*arguments: str, picture: bytes | None = None) -> str:
+    # One thread a page: documents, not threads, are what runs side by side. Picture and
+    # text go through pipes, so a killed parse leaves no files behind.
+    result = subprocess.run(
+        ["tesseract", *arguments],
+        input=picture,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+    )
+    return result.stdout.decode("utf-8", "replace")

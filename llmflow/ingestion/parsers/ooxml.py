@@ -8,19 +8,24 @@ from typing import TypeVar
 
 from llmflow.errors import DocumentError
 from llmflow.ingestion.parsers.archive import open_zip
-from llmflow.ingestion.parsers.base import Source
+from llmflow.ingestion.parsers.base import Content, Source
 from llmflow.schema import FailureReason
 
 T = TypeVar("T")
 
 
-def open_package(source: Source, opener: Callable[[io.BytesIO], T]) -> T:
+def open_package(source: Source, opener: Callable[[io.BytesIO], T], content: Content) -> T:
     """The document as ``opener`` reads it, once the container is known to be harmless.
+
+    Embedded files are left out, which ``content`` is told.
 
     Raises:
         DocumentError: as :func:`~.archive.open_zip`, or malformed.
     """
-    open_zip(source).close()
+    with open_zip(source) as archive:
+        embedded = sum("/embeddings/" in name for name in archive.namelist())
+    if embedded:
+        content.warnings.append(f"left out {embedded} embedded files")
     try:
         return opener(io.BytesIO(source.data))
     except (DocumentError, MemoryError):

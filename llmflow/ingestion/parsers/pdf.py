@@ -9,14 +9,19 @@ import pypdfium2 as pdfium
 
 from llmflow.ingestion.parsers.base import Content, Source, pages_phrase
 from llmflow.ingestion.parsers.ocr import Ocr
-from llmflow.ingestion.parsers.pdf_layout import Item, drop_repeats, lines_of, to_elements
+from llmflow.ingestion.parsers.pdf_layout import to_elements
+from llmflow.ingestion.parsers.pdf_lines import Item, drop_repeats, lines_of
 from llmflow.ingestion.parsers.pdf_page import Page, covered, read_page
 from llmflow.schema import Element, FailureReason
 
 _DPI = 300
 _MAX_PIXELS = 40_000_000
-_UNUSABLE = re.compile("[\x00-\x08\x0e-\x1f\ufffd\ue000-\uf8ff\U000f0000-\U0010fffd]")
-_UNUSABLE_SHARE = 0.03
+# Codes instead of characters: a font without a map to Unicode.
+_CODES = re.compile("[\x00-\x08\x0e-\x1f]")
+_UNKNOWN = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010fffd]")
+_CODES_SHARE, _UNKNOWN_SHARE = 0.05, 0.5
+_REPLACED = "\ufffd".encode()
+_MAX_REPLACED = 100
 _FEW_CHARACTERS = 20
 
 
@@ -57,12 +62,19 @@ def parse(source: Source) -> Content:
         content.warnings.append("left out running headers and footers: " + "; ".join(f"“{text}”" for text in repeated))
     if hidden:
         content.warnings.append(
-            f"left out {sum(hidden.values())} characters of hidden text on {pages_phrase(sorted(hidden))}"
+            f"left out {sum(hidden.values())} characters that a reader cannot see on {pages_phrase(sorted(hidden))}"
         )
     if broken:
         content.warnings.append(f"{pages_phrase(broken)} cannot be read and were left out")
     if to_read:
         _read_scans(document, to_read, source, content)
+    if not content.elements and source.data.count(_REPLACED) > _MAX_REPLACED:
+        raise source.error(
+            FailureReason.MALFORMED, "was stored as text, which destroyed its content; get the original file"
+        )
+    for index in range(document.count_attachments()):
+        attachment = document.get_attachment(index)
+        content.attachments.append((attachment.get_name(), bytes(attachment.get_data())))
     return content
 
 
@@ -86,7 +98,7 @@ def _open(source: Source) -> pdfium.PdfDocument:
 def _needs_ocr(page: Page) -> bool:
     """Whether what is to be read on the page is not in its text layer."""
     text = "".join(char.text for char in page.chars if not char.text.isspace())
-    if len(_UNUSABLE.findall(text)) > _UNUSABLE_SHARE * len(text) + 2:
+    if len(_CODES.findall(text)) > _CODES_SHARE * len(text) or len(_UNKNOWN.findall(text)) > _UNKNOWN_SHARE * len(text):
         return True
     pictured = covered(page.drawing.pictures, page.width, page.height) > 0.5
     return len(text) < (_FEW_CHARACTERS if pictured else 1) and (pictured or bool(page.drawing.pictures))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
+from PIL import Image
 
 Box = tuple[float, float, float, float]
 Matrix = tuple[float, float, float, float, float, float]
@@ -23,6 +24,7 @@ _MAX_DEPTH = 8
 _STRAIGHT = 1.0
 _MIN_EDGE = 3.0
 _WHITE = 243
+_BACKDROP_PIXELS = 2_000_000
 _TINY = 2.0
 _BOLD_WEIGHT = 600
 
@@ -44,8 +46,6 @@ class Drawing:
     edges: list[Box] = field(default_factory=list)
     """Straight lines as boxes without width or without height."""
     pictures: list[Box] = field(default_factory=list)
-    shaded: list[Box] = field(default_factory=list)
-    """Areas that are not white: filled shapes, shadings, pictures."""
     paths: int = 0
 
 
@@ -78,7 +78,7 @@ def read_page(page: pdfium.PdfPage, number: int) -> Page:
     scan = covered(drawing.pictures, width, height) > 0.5
     text = page.get_textpage()
     try:
-        chars, hidden = _read_chars(text, place, drawing.shaded, (width, height), keep_invisible=scan)
+        chars, hidden = _read_chars(text, place, _Backdrop(page), (width, height), keep_invisible=scan)
     finally:
         text.close()
     return Page(number, width, height, chars, drawing, hidden)
@@ -87,15 +87,29 @@ def read_page(page: pdfium.PdfPage, number: int) -> Page:
 def covered(boxes: list[Box], width: float, height: float) -> float:
     """About which share of the page ``boxes`` cover (overlaps count twice)."""
     area = sum(
-        max(min(x1, width) - max(x0, 0), 0) * max(min(bottom, height) - max(top, 0), 0)
-        for x0, top, x1, bottom in boxes
+        max(min(x1, width) - max(x0, 0), 0) * max(min(bottom, height) - max(top, 0), 0) for x0, top, x1, bottom in boxes
     )
     return area / max(width * height, 1)
 
 
-def inside(boxes: list[Box], x: float, y: float) -> bool:
-    """Whether the point lies in one of ``boxes``."""
-    return any(x0 <= x <= x1 and top <= y <= bottom for x0, top, x1, bottom in boxes)
+class _Backdrop:
+    """The page as it looks, drawn when it is first asked for."""
+
+    def __init__(self, page: pdfium.PdfPage) -> None:
+        self._page = page
+        self._picture: Image.Image | None = None
+        self._scale = 1.0
+
+    def is_white(self, box: Box) -> bool:
+        """Whether there is nothing but white in ``box``."""
+        if self._picture is None:
+            width, height = self._page.get_size()
+            self._scale = min(1.5, math.sqrt(_BACKDROP_PIXELS / max(width * height, 1)))
+            self._picture = self._page.render(scale=self._scale, grayscale=True).to_pil().convert("L")
+        left, upper, right, lower = (edge * self._scale for edge in box)
+        corner = int(left), int(upper)
+        area = self._picture.crop((*corner, max(math.ceil(right), corner[0] + 1), max(math.ceil(lower), corner[1] + 1)))
+        return not any(area.histogram()[:_WHITE])
 
 
 def _placer(page: pdfium.PdfPage) -> Callable[[float, float], tuple[float, float]]:
@@ -110,6 +124,11 @@ def _placer(page: pdfium.PdfPage) -> Callable[[float, float], tuple[float, float
     return lambda x, y: (x - left, top - y)
 
 
+def _between(a: tuple[float, float], b: tuple[float, float]) -> Box:
+    (ax, ay), (bx, by) = a, b
+    return (ax if ax < bx else bx, ay if ay < by else by, bx if ax < bx else ax, by if ay < by else ay)
+
+
 def _box(points: list[tuple[float, float]]) -> Box:
     xs, ys = [x for x, _ in points], [y for _, y in points]
     return min(xs), min(ys), max(xs), max(ys)
@@ -118,7 +137,7 @@ def _box(points: list[tuple[float, float]]) -> Box:
 def _read_chars(
     text: pdfium.PdfTextPage,
     place: Callable[[float, float], tuple[float, float]],
-    shaded: list[Box],
+    backdrop: _Backdrop,
     size: tuple[float, float],
     keep_invisible: bool,
 ) -> tuple[list[Char], int]:
@@ -144,13 +163,13 @@ def _read_chars(
         if look is None:
             look = looks[address] = _look(handle, index, owner)
         raw.FPDFText_GetLooseCharBox(handle, index, reference)
-        box = _box([place(rectangle.left, rectangle.bottom), place(rectangle.right, rectangle.top)])
+        box = _between(place(rectangle.left, rectangle.bottom), place(rectangle.right, rectangle.top))
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         unseen = (
             (look.invisible and not keep_invisible)
             or look.size < _TINY
             or not (-1 <= x <= size[0] + 1 and -1 <= y <= size[1] + 1)
-            or (look.white and not inside(shaded, x, y))
+            or (look.white and backdrop.is_white(box))
         )
         if unseen and not character.isspace():
             hidden += 1
@@ -208,11 +227,8 @@ def _collect(
         elif kind == raw.FPDF_PAGEOBJ_PATH:
             drawing.paths += 1
             _path(drawing, place, item, outer)
-        elif kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_SHADING):
-            box = _bounds(item, place, outer)
-            drawing.shaded.append(box)
-            if kind == raw.FPDF_PAGEOBJ_IMAGE:
-                drawing.pictures.append(box)
+        elif kind == raw.FPDF_PAGEOBJ_IMAGE:
+            drawing.pictures.append(_bounds(item, place, outer))
 
 
 def _path(
@@ -225,10 +241,6 @@ def _path(
     raw.FPDFPath_GetDrawMode(path, ctypes.byref(fill), ctypes.byref(stroke))
     if not fill.value and not stroke.value:
         return
-    if fill.value:
-        color = _color(raw.FPDFPageObj_GetFillColor, path)
-        if color is not None and min(color[:3]) < _WHITE and color[3] > 0:
-            drawing.shaded.append(_bounds(path, place, outer))
     matrix = _times(_matrix(path), outer)
     x, y = ctypes.c_float(), ctypes.c_float()
     start = last = None
@@ -247,16 +259,14 @@ def _path(
 
 
 def _edge(drawing: Drawing, a: tuple[float, float], b: tuple[float, float]) -> None:
-    x0, top, x1, bottom = _box([a, b])
+    x0, top, x1, bottom = _between(a, b)
     if x1 - x0 <= _STRAIGHT and bottom - top >= _MIN_EDGE:
         drawing.edges.append((x0, top, x0, bottom))
     elif bottom - top <= _STRAIGHT and x1 - x0 >= _MIN_EDGE:
         drawing.edges.append((x0, top, x1, top))
 
 
-def _bounds(
-    item: raw.FPDF_PAGEOBJECT, place: Callable[[float, float], tuple[float, float]], outer: Matrix
-) -> Box:
+def _bounds(item: raw.FPDF_PAGEOBJECT, place: Callable[[float, float], tuple[float, float]], outer: Matrix) -> Box:
     left, bottom, right, top = (ctypes.c_float() for _ in range(4))
     raw.FPDFPageObj_GetBounds(item, *(ctypes.byref(edge) for edge in (left, bottom, right, top)))
     corners = [(x.value, y.value) for x in (left, right) for y in (bottom, top)]

@@ -15,6 +15,8 @@ from llmflow.ingestion.parsers.tables import table_elements
 from llmflow.schema import Element, ElementType, FailureReason
 
 _MAX_CELLS = 3_000_000
+# Level 1 is the title of the whole workbook.
+_LEVEL = 2
 
 
 def parse(source: Source) -> Content:
@@ -25,8 +27,9 @@ def parse(source: Source) -> Content:
     Raises:
         DocumentError: too_large and those of :func:`~.ooxml.open_package`.
     """
-    workbook = open_package(source, partial(openpyxl.load_workbook, read_only=True, data_only=True))
-    content = Content(title=workbook.properties.title or None)
+    content = Content()
+    workbook = open_package(source, partial(openpyxl.load_workbook, read_only=True, data_only=True), content)
+    content.title = workbook.properties.title or None
     cells = 0
     for page, sheet in enumerate(workbook.worksheets, start=1):
         if sheet.sheet_state != "visible":
@@ -47,7 +50,7 @@ def parse(source: Source) -> Content:
                 )
         found = [element for block in _blocks(rows) for element in _table(block, page)]
         if found:
-            content.elements += [Element(ElementType.TITLE, sheet.title, page, level=1), *found]
+            content.elements += [Element(ElementType.TITLE, sheet.title, page, level=_LEVEL), *found]
     return content
 
 

@@ -14,6 +14,8 @@ from llmflow.ingestion.parsers.tables import Grid, table_elements
 from llmflow.schema import Element, ElementType, FailureReason
 
 _EMU_PER_POINT = 12700
+# Level 1 is the title of the whole presentation.
+_LEVEL = 2
 
 
 def parse(source: Source) -> Content:
@@ -22,8 +24,9 @@ def parse(source: Source) -> Content:
     Raises:
         DocumentError: too_large and those of :func:`~.ooxml.open_package`.
     """
-    presentation = open_package(source, pptx.Presentation)
-    content = Content(title=presentation.core_properties.title or None)
+    content = Content()
+    presentation = open_package(source, pptx.Presentation, content)
+    content.title = presentation.core_properties.title or None
     slides = list(presentation.slides)
     if len(slides) > source.settings.max_pages:
         raise source.error(
@@ -36,7 +39,9 @@ def parse(source: Source) -> Content:
             continue
         title = slide.shapes.title
         if title is not None and title.has_text_frame:
-            content.elements.append(Element(ElementType.TITLE, title.text_frame.text, page, _place(title), 1))
+            text = title.text_frame.text
+            content.elements.append(Element(ElementType.TITLE, text, page, _place(title), _LEVEL))
+            content.title = content.title or text
         rest = [shape for shape in slide.shapes if title is None or shape.shape_id != title.shape_id]
         content.elements += _shapes(rest, page)
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:

@@ -12,20 +12,24 @@ ARTICLE_LEVEL = 5
 _DIVISION = re.compile(r"^제\s?\d+\s?(?P<kind>[편장절관])(?:의\s?\d+)?(?:\s+\S.*)?$")
 _SUPPLEMENT = re.compile(r"^부\s*칙\s*(?:[<(\[].*)?$")
 _ARTICLE = re.compile(
-    r"^(?P<head>제\s?\d+\s?조(?:의\s?\d+)?\s?[(（][^()（）]*(?:\([^()]*\)[^()（）]*)*[)）])\s*(?P<rest>.*)$", re.S
+    r"^(?P<head>제\s?\d+\s?조(?:의\s?\d+)?\s?[(（][^()（）]*(?:\([^()]*\)[^()（）]*)*[)）])(?P<rest>.*)$", re.S
 )
-_REFERENCE = re.compile(r"^(?:제\s?\d+\s?항|[의을를은는이가과와및에]\s|에서|으로|부터|까지|\s?또는|,)")
-_LEADER = re.compile(r"[.·…‥⋯]{3,}\s*\d*$")
+_ARTICLE_LINE = re.compile(r"^제\s?\d+\s?조(?:의\s?\d+)?\s+(?!제|및|또는|내지|에|의)\S.{0,38}$")
+# What follows the name of an article in running text.
+_REFERENCE = re.compile(r"^\s*(?:제\s?\d+\s?[항호]|및|또는|,)|^[의을를은는이가과와에으로부터까지]")
+LEADER = re.compile(r"[.·…‥⋯]{3,}\s*\d*$")
 _MAX_HEADING = 60
 
+BULLET = re.compile(r"[-–—•·ㆍ▪■□○●◦◆◇▶►▷☞※❍∙*]\s*\S")
+"""The start of a bulleted line."""
+
 MARKER = re.compile(
-    r"[-–—•·ㆍ▪■□○●◦◆◇▶►▷☞※❍∙*]\s*\S"
-    r"|[①-⑳㉠-㉻⓵-⓾❶-❿ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ]"
+    BULLET.pattern + r"|[①-⑳㉠-㉻⓵-⓾❶-❿ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ]"
     r"|[(<\[]?\d{1,3}(?:의\d+)?[.)>\]](?!\d)"
     r"|\d{1,2}(?:[.-]\d{1,2}){1,4}\.?\s"
     r"|[(]?[가나다라마바사아자차카타파하][.)]\s*\S"
     r"|[(]?[a-zA-Z][.)]\s"
-    r"|제\s?\d+\s?조(?:의\s?\d+)?\s?[(（]"
+    r"|제\s?\d+\s?조(?:의\s?\d+)?(?:\s?[(（]|\s+(?!제|및|또는|내지|에|의))"
     r"|제\s?\d+\s?[편장절관](?:의\s?\d+)?\s"
     r"|부\s*칙\s*(?:[<(\[]|$)"
 )
@@ -49,19 +53,21 @@ def with_headings(elements: Iterable[Element]) -> list[Element]:
 
 def _split_heading(element: Element) -> list[Element]:
     text = element.text
-    division = _DIVISION.match(text) if len(text) <= _MAX_HEADING and not _LEADER.search(text) else None
+    division = _DIVISION.match(text) if len(text) <= _MAX_HEADING and not LEADER.search(text) else None
     if division and not text.endswith((".", "다", ",")):
         return [_title(element, text, _DIVISION_LEVEL[division["kind"]])]
     if len(text) <= _MAX_HEADING and _SUPPLEMENT.match(text):
         return [_title(element, text, _DIVISION_LEVEL["장"])]
+    if _ARTICLE_LINE.match(text) and not text.endswith((".", "다", ",")) and not LEADER.search(text):
+        return [_title(element, text, ARTICLE_LEVEL)]
     article = _ARTICLE.match(text)
-    if article is None or _REFERENCE.match(article["rest"]) or _LEADER.search(text):
+    if article is None or _REFERENCE.match(article["rest"]) or LEADER.search(text):
         return [element]
     head = _title(element, article["head"], ARTICLE_LEVEL)
-    if not article["rest"]:
+    rest = article["rest"].strip()
+    if not rest:
         return [head]
-    rest = Element(ElementType.NARRATIVE_TEXT, article["rest"], element.page, element.coordinates)
-    return [head, rest]
+    return [head, Element(ElementType.NARRATIVE_TEXT, rest, element.page, element.coordinates)]
 
 
 def _title(element: Element, text: str, level: int) -> Element:

@@ -9,6 +9,7 @@ from llmflow.ingestion.parsers.decoding import decode
 from llmflow.ingestion.parsers.structure import MARKER
 from llmflow.schema import Element, ElementType
 
+_ARTICLE = re.compile(r"제\s?\d+\s?[조장절편관]")
 _BLANK = re.compile(r"\n[^\S\n]*\n")
 _WRAP_COLUMNS = 55
 
@@ -41,7 +42,10 @@ def _split(block: str) -> list[str]:
         else:
             joined.append(stripped)
         wrapped = _width(stripped) >= _WRAP_COLUMNS
-    starts = [position for position, line in enumerate(joined) if position == 0 or line.startswith("제")]
+    if not joined:
+        return []
+    # Articles are paragraphs even where no blank line parts them.
+    starts = [position for position, line in enumerate(joined) if position == 0 or _ARTICLE.match(line)]
     return ["\n".join(joined[a:b]) for a, b in zip(starts, [*starts[1:], len(joined)], strict=True)]
 
 

@@ -28,16 +28,16 @@ def parse(source: Source) -> Content:
 
     Headers, footers, deleted text and comments are left out.
     """
-    document = open_package(source, docx.Document)
+    content = Content()
+    document = open_package(source, docx.Document, content)
     reader = _Reader(Styles(document))
-    for element in reader.blocks(document.element.body):
-        reader.content.elements.append(element)
+    content.elements += reader.blocks(document.element.body)
     for note in _notes(document):
-        reader.content.elements += reader.blocks(note)
+        content.elements += reader.blocks(note)
     if reader.hidden:
-        reader.content.warnings.append(f"left out {reader.hidden} hidden passages")
-    reader.content.title = document.core_properties.title or None
-    return reader.content
+        content.warnings.append(f"left out {reader.hidden} hidden passages")
+    content.title = document.core_properties.title or None
+    return content
 
 
 def _notes(document: Any) -> Iterator[etree._Element]:
@@ -51,7 +51,6 @@ def _notes(document: Any) -> Iterator[etree._Element]:
 
 class _Reader:
     def __init__(self, styles: Styles) -> None:
-        self.content = Content()
         self.hidden = 0
         self._styles = styles
 

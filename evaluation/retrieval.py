@@ -1,0 +1,169 @@
+"""How good and how fast retrieval is on a BEIR set, through LLMFlow's own pipeline.
+
+Each record of the corpus is a document: chunked, encoded, stored in a collection of its
+own and searched by the pipeline that serves users, with the settings given. Two things
+differ from serving: personal data is not masked (public corpora are about named people) and
+the gate is open (threshold 0), as recall is measured. A document scores as its best chunk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.baselines import DEPTH, bm25_kiwi, bm25_whitespace
+from evaluation.beir import Dataset, Record, load
+from evaluation.metrics import evaluate_run
+from llmflow.ingestion.chunking import chunk_document
+from llmflow.retrieval.analysis import analyze_query
+from llmflow.retrieval.pipeline import MAX_TOP_K
+from llmflow.runtime import Runtime
+from llmflow.schema import Chunk, Element, ElementType, ParsedDocument, Scope
+from llmflow.settings import Settings
+from llmflow.stores.index import LegScores, View
+
+_SCOPE = Scope("evaluation", ("corpus",))
+_BATCH = 500
+
+Progress = Callable[[str, int, int], None]
+"""Told the name of the step, how much is done and how much there is."""
+
+
+def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: Progress) -> dict[str, Any]:
+    """Index a set, run its queries and the baselines, and measure.
+
+    Returns:
+        ``{"dataset", "split", "queries", "documents", "chunks", "systems": {name: {metric:
+        value}}, "timings_ms": {stage: {"p50", "p95"}}, "index_seconds", "train_seconds"}``.
+
+    Raises:
+        InvalidInputError: the folder is not a BEIR set or lacks the split.
+    """
+    data = load(folder, split)
+    with tempfile.TemporaryDirectory(prefix="llmflow-evaluation-") as scratch:
+        with Runtime(_own(settings, Path(scratch))) as runtime:
+            index_seconds = _index(runtime, data, progress)
+            started = time.perf_counter()
+            if runtime.embedder_due():
+                runtime.train_embedder(lambda done, total: progress("train the embedder", done, total))
+            train_seconds = time.perf_counter() - started
+            runs, timings = _search(runtime, data, progress)
+            chunks = len(runtime.indexer.index.view(_SCOPE))
+    runs["bm25_kiwi"] = bm25_kiwi(data)
+    runs["bm25_whitespace"] = bm25_whitespace(data)
+    return {
+        "dataset": data.name,
+        "split": split,
+        "queries": len(data.queries),
+        "documents": len(data.corpus),
+        "chunks": chunks,
+        "systems": {name: evaluate_run(data.qrels, run) for name, run in runs.items()},
+        "timings_ms": {
+            stage: {"p50": round(float(np.median(values)), 3), "p95": round(float(np.quantile(values, 0.95)), 3)}
+            for stage, values in timings.items()
+        },
+        "index_seconds": round(index_seconds, 2),
+        "train_seconds": round(train_seconds, 2),
+    }
+
+
+def print_retrieval_report(console: Console, report: Mapping[str, Any]) -> None:
+    """The report as two tables."""
+    title = f"{report['dataset']} / {report['split']}: {report['queries']} queries, {report['documents']:,} documents"
+    quality = Table("system", *next(iter(report["systems"].values())), title=title)
+    for name, values in report["systems"].items():
+        quality.add_row(name, *(f"{value:.3f}" for value in values.values()))
+    speed = Table(
+        "stage", "p50 ms", "p95 ms",
+        title=f"{report['chunks']:,} chunks indexed in {report['index_seconds']} s,"
+        f" embedder trained in {report['train_seconds']} s",
+    )  # fmt: skip
+    for stage, values in report["timings_ms"].items():
+        speed.add_row(stage, f"{values['p50']:.2f}", f"{values['p95']:.2f}")
+    console.print(quality, speed)
+
+
+def _own(settings: Settings, folder: Path) -> Settings:
+    """The settings with every store in a folder of its own and without traces."""
+    return settings.model_copy(
+        update={
+            "data_dir": folder,
+            "vectors": type(settings.vectors)(),
+            "database": type(settings.database)(),
+            "objects": type(settings.objects)(),
+            "tracing": settings.tracing.model_copy(update={"enabled": False}),
+        }
+    )
+
+
+def _index(runtime: Runtime, data: Dataset, progress: Progress) -> float:
+    started = time.perf_counter()
+    for start in range(0, len(data.corpus), _BATCH):
+        records = data.corpus[start : start + _BATCH]
+        chunks = [chunk for record in records for chunk in _chunks(runtime, record)]
+        runtime.indexer.add(_SCOPE, runtime.indexer.encode(chunks))
+        progress("index", min(start + _BATCH, len(data.corpus)), len(data.corpus))
+    runtime.vectors.flush()
+    return time.perf_counter() - started
+
+
+def _chunks(runtime: Runtime, record: Record) -> Iterator[Chunk]:
+    lines = [line for line in record.text.splitlines() if line.strip()] or [record.title]
+    parsed = ParsedDocument(
+        record.title, "text/plain", tuple(Element(ElementType.NARRATIVE_TEXT, line) for line in lines)
+    )
+    for chunk in chunk_document(
+        parsed,
+        runtime.settings.chunking,
+        document_id=record.id,
+        tenant=_SCOPE.tenant,
+        department=_SCOPE.departments[0],
+        document_name=record.id,
+    ):
+        yield replace(chunk, section_path=(*record.path, *chunk.section_path))
+
+
+def _search(
+    runtime: Runtime, data: Dataset, progress: Progress
+) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[float]]]:
+    """Runs of the whole pipeline and of each leg alone, and milliseconds by stage."""
+    runs: dict[str, dict[str, dict[str, float]]] = {"llmflow": {}}
+    timings: dict[str, list[float]] = {}
+    view = runtime.indexer.index.view(_SCOPE)
+    top_k = min(MAX_TOP_K, max(1, round(2 * DEPTH * len(view) / len(data.corpus))))
+    runtime.search(_SCOPE, next(iter(data.queries.values())))
+    for number, (query, text) in enumerate(data.queries.items(), 1):
+        started = time.perf_counter()
+        result = runtime.search(_SCOPE, text, threshold=0)
+        timings.setdefault("total", []).append((time.perf_counter() - started) * 1000)
+        for stage, value in result.timings_ms.items():
+            timings.setdefault(stage, []).append(value)
+        deep = runtime.search(_SCOPE, text, top_k=top_k, threshold=0)
+        runs["llmflow"][query] = _best(
+            (candidate.chunk.document_id, 1.0 / rank) for rank, candidate in enumerate(deep.candidates, 1)
+        )
+        for name, leg in runtime.retriever.plan(view, analyze_query(text)).items():
+            runs.setdefault(name, {})[query] = _leg_run(view, leg())
+        progress("search", number, len(data.queries))
+    return runs, timings
+
+
+def _leg_run(view: View, leg: LegScores) -> dict[str, float]:
+    rows = np.argsort(-leg.scores, kind="stable")[: 5 * DEPTH]
+    return _best((view.document_id(int(row)), float(leg.scores[row])) for row in rows if leg.scores[row] > 0)
+
+
+def _best(scored: Iterator[tuple[str, float]]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for document, score in scored:
+        if len(best) < DEPTH or document in best:
+            best[document] = max(score, best.get(document, score))
+    return best

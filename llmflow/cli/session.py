@@ -1,0 +1,66 @@
+"""What every command that works on documents starts with: settings, scope and runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llmflow.runtime import Runtime
+    from llmflow.schema import Scope
+    from llmflow.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output, and nothing else there.")]
+Tenant = Annotated[str | None, typer.Option(help="Tenant to act for.", show_default="setting tenant")]
+Department = Annotated[
+    str | None, typer.Option(help="Department the documents belong to.", show_default="setting department")
+]
+Departments = Annotated[
+    list[str] | None,
+    typer.Option("--department", help="Department to read; can be repeated.", show_default="setting department"),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Show rank and score of every hit in every stage, and times.")]
+TopK = Annotated[int | None, typer.Option(help="Hits at most.", show_default="setting retrieval.top_k")]
+
+
+class Session:
+    """Settings and scope of one command.
+
+    Raises:
+        ConfigurationError: a setting is unknown or malformed.
+    """
+
+    def __init__(self, tenant: str | None = None, departments: Sequence[str | None] | None = None) -> None:
+        self._tenant = tenant
+        self._departments = tuple(name for name in departments or () if name)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """From file and environment."""
+        from llmflow.settings import load_settings
+
+        return load_settings()
+
+    @cached_property
+    def scope(self) -> Scope:
+        """What the command may touch; the settings fill in what the options leave open."""
+        from llmflow.schema import Scope
+
+        return Scope(self._tenant or self.settings.tenant, self._departments or (self.settings.department,))
+
+    def runtime(self) -> Runtime:
+        """A runtime of the settings, to be used as a context manager."""
+        from llmflow.runtime import Runtime
+
+        return Runtime(self.settings)
+
+
+def load(runtime: Runtime) -> None:
+    """Load what a question needs, so that the times of its stages are their own."""
+    from llmflow.korean import tagger
+
+    tagger()
+    assert runtime.retriever
