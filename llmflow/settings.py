@@ -113,9 +113,8 @@ class RetrievalSettings(_Section):
     title_weight: float = Field(2.0, ge=0, description="Times a word of the title counts.")
     path_weight: float = Field(0.5, ge=0, description="Times a word of the section path counts.")
     dense_weight: float = Field(0.2, ge=0, description="Weight of the dense leg beside the lexical legs' 1.")
-    threshold: float = Field(
-        0.15, ge=0, le=1, description="Least score of a candidate; 0 lets everything pass."
-    )
+    document_weight: float = Field(0.1, ge=0, description="Weight of the best other chunk of the same document.")
+    threshold: float = Field(0.1, ge=0, le=1, description="Least score of a candidate; 0 lets everything pass.")
 
 
 class LLMSettings(_Section):

@@ -70,7 +70,7 @@ def demo(console: Console) -> int:
             if answer.retrieval:
                 print_stages(console, answer.retrieval)
     heading(console, "How to go on")
-    console.print(how_to_go_on())
+    console.print(how_to_go_on(session.settings.data_dir.absolute()), soft_wrap=True)
     return 0 if all(document.status == "ready" for document in documents) else 1
 
 
@@ -96,20 +96,25 @@ def print_masked(console: Console, runtime: Runtime, scope: Scope, documents: Se
         console.print(f"e.g. {printable(line)}", no_wrap=True, overflow="ellipsis")
 
 
-def how_to_go_on() -> str:
+def how_to_go_on(data_dir: Path) -> str:
     """Commands to copy."""
     command = Path(sys.executable).with_name("llmflow")
-    name = str(command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command)
+    here = Path.cwd()
+    name = (
+        str(command.relative_to(here) if command.is_relative_to(here) else command) if command.exists() else "llmflow"
+    )
     return f"""\
 {name} ask "연차휴가는 다음 해로 며칠까지 넘길 수 있나요?" --explain
 {name} search "expense limits" --top-k 10
-{name} ingest FOLDER            # your own documents
-{name} documents                # what is there
-{name} traces                   # every step of every question, with times
-{name} doctor                   # what is installed, and what is missing
-LLMFLOW_LLM__BASE_URL=http://localhost:8000/v1 {name} ask "..."   # answers by an LLM
+{name} ingest FOLDER      # your own documents
+{name} documents          # what is there
+{name} traces             # every step of every question, with times
+{name} doctor             # what is installed, and what is missing
 
-The documents are in {Path.cwd() / ".llmflow"}; delete the folder to start anew."""
+With an LLM endpoint (OpenAI-compatible) answers are generated and checked against their passages:
+export LLMFLOW_LLM__BASE_URL=http://localhost:8000/v1 LLMFLOW_LLM__MODEL=...
+
+Everything is in {data_dir}; delete the folder to start anew."""
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome], seconds: float
     done = [outcome.document for outcome in outcomes if _fate(outcome) == DocumentStatus.READY]
     _print_warnings(console, done)
     console.print(
-        f"{len(done):,} documents, {sum(document.chunks_count for document in done):,} chunks,"
+        f"\n{len(done):,} documents, {sum(document.chunks_count for document in done):,} chunks,"
         f" {sum(document.entities_count for document in done):,} pieces of personal data masked, {seconds:.1f} s"
     )
 
@@ -158,7 +158,8 @@ def _print_not_ready(console: Console, documents: Sequence[Document]) -> None:
 
 def _print_warnings(console: Console, documents: Sequence[Document]) -> None:
     warnings = [(document, warning) for document in documents for warning in document.warnings]
-    console.print()
+    if warnings:
+        console.print()
     for document, warning in warnings[:_MAX_WARNINGS]:
         console.print(Text.assemble((f"{printable(document.name)}: ", "yellow"), printable(warning)), soft_wrap=True)
     if len(warnings) > _MAX_WARNINGS:

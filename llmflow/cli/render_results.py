@@ -11,9 +11,11 @@ from rich.text import Text
 from llmflow.cli.output import printable
 from llmflow.cli.render import SHORT_ID, table
 from llmflow.cli.snippets import snippet
+from llmflow.retrieval.fusion import FUSED
+from llmflow.retrieval.legs import DENSE, LEXICAL, REFERENCE
 from llmflow.schema import Answer, Candidate, Degradation, RetrievalResult
 
-_FINAL = "fused"
+_LEGS = frozenset({*LEXICAL, DENSE, REFERENCE})
 _MAX_QUOTE = 200
 
 
@@ -40,11 +42,18 @@ def print_stages(console: Console, result: RetrievalResult) -> None:
     if stages:
         rows = table("#", "file", *(stage.replace("_", "\n") for stage in stages), title="Rank (score) in every stage")
         for rank, candidate in enumerate(result.candidates, 1):
+            chunk = candidate.chunk
+            place = _place(chunk.document_name, chunk.page)
+            if chunk.section_path:
+                place.append(f" › {printable(chunk.section_path[-1])}", style="dim")
             scores = {score.stage: f"{score.rank} ({_score(score.score)})" for score in candidate.stages}
-            rows.add_row(str(rank), _place(candidate), *(scores.get(stage, "–") for stage in stages))
+            rows.add_row(str(rank), place, *(scores.get(stage, "–") for stage in stages))
         console.print(rows)
-        console.print()
-    console.print(f"retrieval  {_times(result.timings_ms, within={'legs': stages})}")
+    else:
+        console.print("no passage reached the threshold")
+    legs = {name: value for name, value in result.timings_ms.items() if name in _LEGS}
+    steps = {name: value for name, value in result.timings_ms.items() if name not in _LEGS}
+    console.print(f"\nretrieval  {_times(steps)}\nlegs       {_times(legs)}, side by side")
     if result.trace_id:
         console.print(f"trace      llmflow traces {result.trace_id[:SHORT_ID]}")
 
@@ -60,14 +69,15 @@ def print_evidence(console: Console, answer: Answer) -> None:
     quotes = Table.grid(padding=(0, 1))
     quotes.add_column(no_wrap=True)
     quotes.add_column(overflow="fold")
+    sources: dict[tuple[int, str, int | None], list[str]] = {}
     for citation in answer.citations:
-        page = f" p.{citation.page}" if citation.page is not None else ""
-        quote = " ".join(printable(citation.quote).split())
-        shown = quote if len(quote) <= _MAX_QUOTE else quote[:_MAX_QUOTE] + " …"
-        place = Text(f"{printable(citation.document_name)}{page}", style="cyan")
-        quotes.add_row(f"[{citation.number}]", place.append(f" “{shown}”", style="default"))
-    console.print(quotes)
-    console.print(f"{answer.mode}  {_times(answer.timings_ms)}", style="dim")
+        source = (citation.number, citation.document_name, citation.page)
+        sources.setdefault(source, []).append(_quote(citation.quote))
+    for (number, name, page), quoted in sources.items():
+        quotes.add_row(f"[{number}]", _place(name, page, style="cyan").append(" " + " ".join(quoted), style="default"))
+    if sources:
+        console.print(quotes)
+    console.print(f"{answer.mode}: {_times(answer.timings_ms)}", style="dim")
     for sentence in answer.unsupported:
         console.print(f"not borne out by the passage it cites: {printable(sentence)}", style="yellow")
     retrieval = answer.retrieval.degradations if answer.retrieval else ()
@@ -83,28 +93,21 @@ def print_degradations(console: Console, degradations: Sequence[Degradation]) ->
 def _stages(candidates: Sequence[Candidate]) -> list[str]:
     """Every stage any candidate passed, the final one last."""
     found = dict.fromkeys(score.stage for candidate in candidates for score in candidate.stages)
-    return sorted(found, key=lambda stage: stage == _FINAL)
+    return sorted(found, key=lambda stage: stage == FUSED)
 
 
 def _score(score: float) -> str:
     return f"{score:.3f}" if abs(score) < 1 else f"{score:.1f}"
 
 
-def _place(candidate: Candidate) -> str:
-    page = candidate.chunk.page
-    return printable(candidate.chunk.document_name) + ("" if page is None else f" p.{page}")
+def _place(name: str, page: int | None, style: str = "") -> Text:
+    return Text(printable(name) + ("" if page is None else f" p.{page}"), style=style)
 
 
-def _times(timings: Mapping[str, float], within: Mapping[str, Sequence[str]] | None = None) -> str:
-    """Milliseconds by stage; stages that run side by side within another stand in brackets behind it."""
-    within = within or {}
-    inner = {name for names in within.values() for name in names}
-    parts = []
-    for stage, value in timings.items():
-        if stage in inner:
-            continue
-        part = f"{stage} {value:.1f}"
-        if names := [name for name in within.get(stage, ()) if name in timings]:
-            part += " (" + ", ".join(f"{name} {timings[name]:.1f}" for name in names) + ")"
-        parts.append(part)
-    return " · ".join(parts) + " ms" if parts else ""
+def _quote(text: str) -> str:
+    flat = " ".join(printable(text).split())
+    return f"“{flat if len(flat) <= _MAX_QUOTE else flat[:_MAX_QUOTE] + ' …'}”"
+
+
+def _times(timings: Mapping[str, float]) -> str:
+    return " · ".join(f"{stage} {value:.1f}" for stage, value in timings.items()) + " ms"

@@ -16,6 +16,8 @@ _CONTEXT_SHARE = 0.5
 _QUESTION_SHARE = 0.9
 _PRIOR = 0.4
 _ENOUGH = 0.6
+_ENOUGH_ROW = 0.85
+"""Rows of a table share the words of its header, so a row must come closer to the best."""
 _SAME = 0.8
 
 
@@ -110,16 +112,22 @@ def _score(
                     share = max(share, _QUESTION_SHARE * match(term, asked.grams, asked.words))
                 score += weight * max(match(term, unit.grams, unit.words), share)
             scored.append((unit, score))
-        before = unit
+        # A row introduces nothing.
+        before = None if unit.kind is UnitKind.ROW else unit
     return scored
 
 
 def _select(quotes: list[Quote], max_sentences: int) -> list[Quote]:
     ranked = sorted(quotes, key=lambda quote: -quote.score)
+    best_row: dict[int, float] = {}
     chosen: list[Quote] = []
     for quote in ranked:
         if len(chosen) == max_sentences or quote.score < _ENOUGH * ranked[0].score:
             break
+        if quote.unit.kind is UnitKind.ROW:
+            best = best_row.setdefault(quote.number, quote.score)
+            if quote.score < _ENOUGH_ROW * best:
+                continue
         if not any(_same(quote.unit, other.unit) for other in chosen):
             chosen.append(quote)
     place: dict[int, int] = {}

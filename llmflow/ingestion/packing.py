@@ -6,13 +6,14 @@ what has to be cut: kiwi reads 125,000 characters a second, everything else here
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from llmflow import korean
 
-_TAIL = 8
-"""Characters per token looked at for the sentences that are repeated."""
+_NO_LANGUAGE = re.compile(r"\S{1000}")
+"""Encoded data, say; kiwi would take minutes to find no sentence in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def _lines(text: str) -> tuple[list[str], str]:
 
 
 def _sentences(text: str) -> tuple[list[str], str]:
+    if _NO_LANGUAGE.search(text):
+        return [text], " "
     return [text[start:end] for start, end in korean.sentences(text)], " "
 
 
@@ -133,9 +136,11 @@ def last_sentences(limit: int) -> Carry:
 
 
 def _tail(part: Atom, room: int) -> list[Atom]:
-    if room <= 0:
+    # Characters that may hold `room` tokens and the end of the sentence before.
+    width = room * (4 if korean.has_hangul(part.text) else 8)
+    text = part.text[-width:] if width else ""
+    if " " not in text:
         return []
-    text = part.text[-room * _TAIL :]
     spans = korean.sentences(text)
     if len(text) < len(part.text):
         spans = spans[1:]

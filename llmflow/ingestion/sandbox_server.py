@@ -47,18 +47,19 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
+    server = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return
         if os.fork() == 0:
+            _die_with(server)
             control.close()
             _supervise(socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
 
 
 def _supervise(client: socket.socket) -> NoReturn:
-    _die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         request = json.loads(_read_line(client))
@@ -88,8 +89,10 @@ def _run(client: socket.socket, request: dict[str, Any], settings: ParsingSettin
     alive, held = os.pipe()
     idle_mb = _resident_mb()
     started = time.monotonic()
+    supervisor = os.getpid()
     child = os.fork()
     if child == 0:
+        _die_with(supervisor)
         os.close(alive)
         _child(client, request, settings)
     os.close(held)
@@ -119,7 +122,6 @@ def _ending(status: int, grown_mb: float, settings: ParsingSettings) -> Ending:
 
 
 def _child(client: socket.socket, request: dict[str, Any], settings: ParsingSettings) -> NoReturn:
-    _die_with_parent()
     os.setpgid(0, 0)
     code = 1
     try:
@@ -133,10 +135,12 @@ def _child(client: socket.socket, request: dict[str, Any], settings: ParsingSett
         os._exit(code)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     # Nobody is left to end a process whose parent was killed.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _limit(settings: ParsingSettings) -> None:

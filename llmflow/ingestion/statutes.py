@@ -36,6 +36,7 @@ _OMITTED = re.compile(
 )
 _LINKED = re.compile(r"\s*(?:및\s|또는\s|내지\s|부터|까지|[,ㆍ·”’」\"'])")
 _POINTED = re.compile(r"\s*(?:제\s*\d+\s*[편장절관조항호목]|각\s|본문|단서|전단|후단|중\s)")
+_DIVISION_POINTED = re.compile(r"제\s*\d+\s*[편장절관조항호목]|중\s")
 _PARTICLE = re.compile(r"(?:에|의|을|를|과|와|로|으로|란|이란|은|는)(?![가-힣])|에서|에는|에도")
 _DIVISION = re.compile(r"제\s*\d+\s*(?P<kind>[편장절관])(?:\s*의\s*\d+)?(?:\s+(?P<title>\S.*))?$")
 _SUPPLEMENT = re.compile(r"부\s*칙\s*(?:[<(\[（].*)?$")
@@ -120,7 +121,7 @@ class HeadReader:
         title = (division["title"] or "") if division else ""
         if not (division or _ANNEX.match(text)) or text.endswith((".", ",", "다")):
             return None
-        if _LINKED.match(title) or _POINTED.match(title):
+        if _LINKED.match(title) or _DIVISION_POINTED.match(title):
             return None
         self._supplement = ""
         return Head(rank, text)

@@ -21,16 +21,21 @@ _PROVINCE = (
 _CITY = r"(?:[가-힣]{2,3}시(?:\s[가-힣]{1,3}구)?|[가-힣]{1,4}군|[가-힣]{1,3}구)(?![가-힣])"
 _TOWN = r"(?:[가-힣]{1,5}(?:\d{1,2}(?:[·.,]\d)?)?[동읍면리]|[가-힣]{1,4}(?:\d가|\d?가동))"
 _ROAD = r"(?:[가-힣]{1,8}(?:\d{1,4}[가나다라마바사]?)?(?:대로|로|길)(?:\s?\d{1,4}(?:번)?[가나다라마바사]?(?:안)?길)?)"
-_COUNTED = r"(?:년|월|일|시|분|초|개|명|인|원|호선|번째|번(?!지)|차|퍼센트|조|항|만|억|천|세|살|건|회|위|여|곳|가지|배|종|주|달|점|킬로|미터|대|편|팀)"
+_COUNTED = (
+    r"(?:년|월|일|시|분|초|개|명|인|원|호선|번째|번(?!지)|차|퍼센트|조|항|만|억|천|세|살|건|회|위|여|곳|가지|배|종|주"
+    r"|달|점|킬로|미터|대|편|팀)"
+)
 _NUMBER = rf"(?:산\s?)?\d{{1,5}}(?:-\d{{1,4}})?(?:번지)?(?![\d-]|[%㎡]|\.\d|\s?(?:km|m|kg)\b|{_COUNTED})"
 _UNIT = r"(?:지하\s?)?(?:제?\d{1,4}|[A-Za-z가나다라])(?:동|호|층|단지)(?:\s?\d{1,4}호)?(?![가-힣])"
 _BUILDING = (
     r"[가-힣A-Za-z0-9]{1,15}(?:아파트|빌딩|타워|오피스텔|빌라|맨션|자이|래미안|푸르지오|힐스테이트|캐슬|엠밸리|팰리스|하우스|프라자|플라자|상가|주공)"
     r"(?:\s?\d{1,2}(?:차|단지))?(?![가-힣])"
 )
-_DETAIL = rf"(?:\s?,?\s?(?:{_UNIT}|{_BUILDING})){{0,4}}(?:\s?\([가-힣A-Za-z0-9 ,·-]{{2,40}}\)(?:\s?,?\s?(?:{_UNIT}|{_BUILDING})){{0,3}})?"
-_PARTICLE = r"(?=$|[^가-힣]|(?:은|는|이|가|을|를|의|에|에서|으로|로|과|와|도|까지|부터|인|입니다|이며|거주|소재|일대)(?![가-힣]))"
-_TOWN_PLACE = rf"{_TOWN}{_PARTICLE}(?:\s{_TOWN}(?=\s?\d))?(?:\s?{_NUMBER})?"
+_FURTHER = rf"(?:\s?,?\s?(?:{_UNIT}|{_BUILDING}))"
+_DETAIL = rf"{_FURTHER}{{0,4}}(?:\s?\([가-힣A-Za-z0-9 ,·-]{{2,40}}\){_FURTHER}{{0,3}})?"
+_JOSA = r"(?:은|는|이|가|을|를|의|에|에서|으로|로|과|와|도|까지|부터|인|입니다|이며|거주|소재|일대)(?![가-힣])"
+_WORD_END = rf"(?=$|[^가-힣]|{_JOSA})"
+_TOWN_PLACE = rf"{_TOWN}{_WORD_END}(?:\s{_TOWN}(?=\s?\d))?(?:\s?{_NUMBER})?"
 _PLACE = rf"(?:(?P<road>(?:{_TOWN}\s)?{_ROAD})\s?{_NUMBER}|(?P<town>{_TOWN_PLACE}))"
 
 _FULL = re.compile(rf"(?<![가-힣]){_PROVINCE}\s(?:(?P<city>{_CITY})\s)?{_PLACE}{_DETAIL}")
@@ -40,9 +45,7 @@ _BARE = re.compile(
 )
 _REGION = re.compile(rf"(?<![가-힣])(?:{_PROVINCE}\s{_CITY}|[가-힣]{{2,3}}시\s[가-힣]{{1,3}}구(?![가-힣]))")
 
-_NOT_TOWNS = frozenset(
-    "행동 활동 운동 이동 노동 공동 자동 변동 작동 아동 합동 연동 가동 처리 관리 정리 권리 논리 승리 거리 반면 측면 방면 화면 전면".split()
-)
+_PLACE_TAGS = frozenset({"NNP", "NNG", "NNB", "NR", "XPN", "XSN", "MM", "XR", "JX"})
 
 
 class AddressRecognizer(EntityRecognizer):  # type: ignore[misc]
@@ -80,9 +83,7 @@ def _names(match: re.Match[str]) -> list[str]:
 
 
 def _is_place(word: str) -> bool:
-    if word in _NOT_TOWNS:
-        return False
     parts = read_words([word])[word]
     if len(parts) == 1 and parts[0].known and parts[0].tag == "NNG":
         return False
-    return all(part.tag in ("NNP", "NNG", "NNB", "NR", "XPN", "XSN", "MM", "XR", "JX") for part in parts)
+    return all(part.tag in _PLACE_TAGS for part in parts)

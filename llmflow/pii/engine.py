@@ -6,17 +6,18 @@ by the English ones wherever they stand, so mixed text needs no setting.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-import regex
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, Pattern, PatternRecognizer, RecognizerRegistry
 from presidio_analyzer import RecognizerResult as Result
 from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from llmflow.pii.addresses import AddressRecognizer
+from llmflow.pii.english import ENGLISH
 from llmflow.pii.entities import ENTITY_TYPES, PLACEHOLDER
 from llmflow.pii.identifiers import GENERAL, Identifier
 from llmflow.pii.korean_identifiers import KOREAN
@@ -37,7 +38,6 @@ class IdentifierRecognizer(PatternRecognizer):  # type: ignore[misc]
 
     def __init__(self, identifier: Identifier) -> None:
         self._check = identifier.check
-        flags = regex.MULTILINE if identifier.entity in _CASE_MATTERS else regex.MULTILINE | regex.IGNORECASE
         super().__init__(
             identifier.entity,
             name=f"{identifier.entity} pattern",
@@ -47,15 +47,12 @@ class IdentifierRecognizer(PatternRecognizer):  # type: ignore[misc]
                 for number, (pattern, score) in enumerate(identifier.patterns)
             ],
             context=list(identifier.context) or None,
-            global_regex_flags=flags,
+            global_regex_flags=re.IGNORECASE if identifier.ignore_case else 0,
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:
         """The identifier's check."""
         return self._check(pattern_text) if self._check else None
-
-
-_CASE_MATTERS = frozenset({"PASSPORT"})
 
 
 class WordlessEngine(NlpEngine):  # type: ignore[misc]
@@ -119,14 +116,18 @@ class NearbyContext(ContextAwareEnhancer):  # type: ignore[misc]
         context: list[str] | None = None,
     ) -> list[Result]:
         """Presidio's hook."""
-        words = {recognizer.id: recognizer.context for recognizer in recognizers if recognizer.context}
+        wanted = {recognizer.id: _words(tuple(recognizer.context)) for recognizer in recognizers if recognizer.context}
         for result in raw_results:
-            wanted = words.get(result.recognition_metadata[Result.RECOGNIZER_IDENTIFIER_KEY])
-            if wanted and result.score < 1:
-                near = _surroundings(text, result.start, result.end)
-                if any(word in near for word in wanted):
-                    result.score = min(result.score + self.context_similarity_factor, 0.95)
+            words = wanted.get(result.recognition_metadata[Result.RECOGNIZER_IDENTIFIER_KEY])
+            if words and result.score < 1 and words.search(_surroundings(text, result.start, result.end)):
+                result.score = min(result.score + self.context_similarity_factor, 0.95)
         return raw_results
+
+
+@cache
+def _words(context: tuple[str, ...]) -> re.Pattern[str]:
+    """Latin words must stand alone (``tel`` is not in ``hotel``); Korean ones may carry particles."""
+    return re.compile("|".join(rf"(?<![a-z]){word}(?![a-z])" if word.isascii() else word for word in context))
 
 
 def _surroundings(text: str, start: int, end: int) -> str:
@@ -137,7 +138,9 @@ def _surroundings(text: str, start: int, end: int) -> str:
 
 @cache
 def _engine() -> AnalyzerEngine:
-    recognizers: list[EntityRecognizer] = [IdentifierRecognizer(identifier) for identifier in (*GENERAL, *KOREAN)]
+    recognizers: list[EntityRecognizer] = [
+        IdentifierRecognizer(identifier) for identifier in (*GENERAL, *KOREAN, *ENGLISH)
+    ]
     recognizers += [PersonRecognizer(LANGUAGE), AddressRecognizer(LANGUAGE)]
     registry = RecognizerRegistry(recognizers=recognizers, supported_languages=[LANGUAGE])
     return AnalyzerEngine(

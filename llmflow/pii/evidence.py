@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from llmflow.pii import names
 from llmflow.pii.words import Morpheme, Morphemes, read_words
@@ -27,25 +28,26 @@ _REMARK = re.compile(r"\s*\([^()\n]{0,20}\)$")
 _BULLET = re.compile(r"(?:^|\n)[ \t]*(?:[-•*·□○◦▪▶]|\(?\d{1,3}[.)])[ \t]+$")
 _UNIT = r"(?:[가-힣A-Za-z0-9·]*(?:과|팀|부|실|국|처|관|센터|대|청|원|사|교|소|위|단|당)\s)"
 _AFTER_TITLE = re.compile(
-    rf"\s?(?:{either(names.HONORIFICS)})(?![가-힣])|\s(?:전|현|신임)?\s?{_UNIT}?[가-힣]{{0,4}}(?:{_TITLE})님?{_PARTICLE}?(?![가-힣])"
+    rf"[ \t]?(?:{either(names.HONORIFICS)})(?![가-힣])|[ \t](?:(?:전|현|신임)[ \t])?{_UNIT}?[가-힣]{{0,4}}(?:{_TITLE})님?{_PARTICLE}?(?![가-힣])"
 )
 _AFTER_DETAIL = re.compile(
-    r"\s*[(,/|]\s*(?:\d{6}\s?-|(?:19|20)?\d\d\s?[년.]|만?\s?\d{1,3}\s?세|\d0대|0\d{1,2}-|한자|주민|생년|연락처|남성?\b|여성?\b"
+    r"[ \t]*[(,/|][ \t]*(?:\d{6}\s?-|(?:19|20)?\d\d\s?[년.]|만?\s?\d{1,3}\s?세|\d0대|0\d{1,2}-|한자|주민|생년|연락처|남성?\b|여성?\b"
     r"|[a-z][a-z0-9._-]+@|\[(?:KR_RRN|KR_FRN|PHONE_NUMBER|EMAIL|DATE_OF_BIRTH)\])"
 )
 _AFTER_HANJA = re.compile(r"\s?\(([一-龥])[一-龥]{1,3}[,)]")
-_AFTER_PAREN = re.compile(r"\s*\(")
+_AFTER_PAREN = re.compile(r"[ \t]*\(")
 _ITEM_END = re.compile(r"\s*(?:\(|,|$|\n)")
 _TO_PEOPLE = ("에게", "께", "께서", "한테", "께서는", "에게는")
 _PLACE_END = frozenset("시군구도역당청대")
 _NOUN_PIECES = frozenset({"NNP", "NNG", "NNB", "NR", "XPN", "XSN", "MM", "XR"})
 
 
-def splits(word: str) -> Iterable[tuple[int, re.Match[str]]]:
-    """Lengths a name at the start of ``word`` can have, and what then follows it in the word."""
-    for length in (4, 3, 2) if word[:2] in names.COMPOUND_SURNAMES else (3, 2):
-        if length <= len(word) and (tail := _TAIL.fullmatch(word, length)):
-            yield length, tail
+@lru_cache(maxsize=100_000)
+def splits(word: str) -> tuple[tuple[int, str | None, str | None], ...]:
+    """Lengths a name at the start of ``word`` can have, each with the title and particle left of the word."""
+    lengths = (4, 3, 2) if word[:2] in names.COMPOUND_SURNAMES else (3, 2)
+    tails = [(length, _TAIL.fullmatch(word, length)) for length in lengths if length <= len(word)]
+    return tuple((length, tail["title"], tail["particle"]) for length, tail in tails if tail)
 
 
 def plausible(name: str) -> bool:
@@ -78,7 +80,7 @@ def _reading(name: str, parts: list[Morpheme]) -> float:
     if len(parts) == 1 and last.end == len(name):
         return _single(name, last, likely)
     tags = [part.tag for part in parts]
-    if tags[0][0] == "V" or any(tag not in _NOUN_PIECES for tag in tags[1:]) or tags[:2] == ["MM", "NNB"]:
+    if tags[0][0] == "V" or any(tag not in _NOUN_PIECES for tag in tags[1:]):
         return NOT_A_NAME
     if not likely:
         return -0.2
@@ -111,13 +113,13 @@ def _common_compound(name: str) -> bool:
     return len(stem) == 1 and stem[0].known and stem[0].tag == "NNG"
 
 
-def context(text: str, start: int, end: int, word_end: int, tail: re.Match[str]) -> float:
-    """What stands around ``text[start:end]`` is worth; ``tail`` is what follows in the same word."""
+def context(text: str, start: int, end: int, word_end: int, title: str | None, particle: str | None) -> float:
+    """What stands around ``text[start:end]`` is worth; title and particle end the word it starts."""
     score = _before(text, start, end)
-    if tail["title"]:
+    if title:
         return score + 0.3
-    if tail["particle"]:
-        return score + (0.1 if tail["particle"] in _TO_PEOPLE else 0.0)
+    if particle:
+        return score + (0.1 if particle in _TO_PEOPLE else 0.0)
     if word_end != end:  # a lone 님
         return score + 0.35
     if _AFTER_TITLE.match(text, end):

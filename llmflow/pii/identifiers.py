@@ -25,10 +25,11 @@ class Identifier:
     patterns: tuple[tuple[str, float], ...]
     context: tuple[str, ...] = ()
     check: Callable[[str], bool | None] | None = None
+    ignore_case: bool = True
 
 
 def alone(pattern: str) -> str:
-    """``pattern``, which starts with a digit, ``(`` or ``+``, where no digit or hyphenated group stands before or goes on."""
+    """``pattern``, starting with a digit, ``(`` or ``+``, where no digits or hyphens stand before or go on."""
     return rf"(?=[\d(+])(?<![\d*])(?<![\dA-Za-z]-)(?:{pattern})(?![\d*]|-[\dA-Za-z])"
 
 
@@ -52,20 +53,11 @@ _BIRTH_DATE = (
 _BORN = r"생(?!산|활|명|물|각|긴|겨|성|존|전|애|계|태|식|환|기|략|맥|방)"
 
 PHONE_CONTEXT = (
-    "전화",
-    "연락처",
-    "휴대폰",
-    "핸드폰",
-    "직통",
-    "대표번호",
-    "내선",
-    "tel",
-    "phone",
-    "mobile",
-    "cell",
-    "call",
-    "☎",
+    *("전화", "연락처", "휴대폰", "핸드폰", "직통", "대표번호", "내선", "☎"),
+    *("tel", "telephone", "phone", "mobile", "cell", "cellphone", "call", "contact", "number", "desk"),
+    *("message", "messages", "answering"),
 )
+_NOT_A_DATE = r"(?!(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ])(?!(?:19|20)\d{2}-(?:19|20)\d{2}(?!\d))"
 
 GENERAL = (
     Identifier(
@@ -80,6 +72,11 @@ GENERAL = (
             (alone(r"\d{4}([- ])(?:\d{4}\1[*x]{4}|\d{2}[*x]{2}\1[*x]{4}|[*x]{4}\1[*x]{4})\1\d{4}"), 0.5),
             (alone(rf"{_CARD_START}\d{{12}}|3[47]\d{{13}}|3[068]\d{{12}}|(?:1800|2131)\d{{11}}|4\d{{12}}"), 0.4),
         ),
+        check=checks.card,
+    ),
+    Identifier(
+        "CREDIT_CARD",
+        ((labelled(r"\bcard(?:\s(?:number|no\b|#))?(?:\sis)?|\bcc\b|카드(?:\s?번호)?", r"\d{12,19}"), 0.4),),
         check=checks.card,
     ),
     Identifier(
@@ -129,7 +126,8 @@ GENERAL = (
             ),
             (r"(?<![\d+])\+[1-9]\d{0,2}[-. ]?(?:\(\d{1,4}\)[-. ]?)?\d{1,4}(?:[-. ]?\d{2,4}){2,4}(?![\d-])", 0.6),
             # Any grouping, given a word for it.
-            (alone(r"\(?\d{2,4}\)?(?:[-. ]\d{2,4}){1,4}"), 0.2),
+            (alone(rf"{_NOT_A_DATE}\(?\d{{2,4}}\)?(?:[-. ]\d{{2,7}}){{1,4}}"), 0.15),
+            (labelled(r"\b(?:phone|mobile|cell|tel|desk)(?:\s(?:number|no\.?))?", r"\d{9,12}"), 0.6),
         ),
         context=PHONE_CONTEXT,
         check=checks.phone_number,

@@ -80,6 +80,7 @@ KOREAN = (
             (r"(?<![A-Za-z0-9-])(?:[A-Z]{1,2}\d{6,8}|\d{9})(?![A-Za-z0-9-])", 0.15),
         ),
         context=("여권", "passport"),
+        ignore_case=False,
     ),
     Identifier(
         "DRIVER_LICENSE",

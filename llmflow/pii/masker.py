@@ -77,18 +77,20 @@ class Masker:
 
 
 def resolve(found: Iterable[PiiEntity]) -> list[PiiEntity]:
-    """One entity per stretch of text: the best scored, then the longest, then the first.
+    """One entity per stretch of overlapping findings: the best scored, then the longest, then the first.
 
-    The winner is stretched over what it overlaps, so that no part of a loser stays readable.
+    The winner covers the whole stretch, so that no part of a loser stays readable.
     """
-    winners: list[PiiEntity] = []
-    for entity in sorted(found, key=lambda item: (-item.score, item.start - item.end, item.start, item.type)):
-        overlapping = [winner for winner in winners if winner.start < entity.end and entity.start < winner.end]
-        if not overlapping:
-            winners.append(entity)
-            continue
-        best = overlapping[0]
-        winners = [winner for winner in winners if winner not in overlapping]
-        span = [best, entity, *overlapping]
-        winners.append(replace(best, start=min(item.start for item in span), end=max(item.end for item in span)))
-    return sorted(winners, key=lambda item: item.start)
+    stretches: list[list[PiiEntity]] = []
+    end = -1
+    for entity in sorted(found, key=lambda item: (item.start, item.type)):
+        if entity.start >= end:
+            stretches.append([])
+        stretches[-1].append(entity)
+        end = max(end, entity.end)
+    return [_winner(stretch) for stretch in stretches]
+
+
+def _winner(stretch: list[PiiEntity]) -> PiiEntity:
+    best = max(stretch, key=lambda item: (item.score, item.end - item.start))
+    return replace(best, start=stretch[0].start, end=max(item.end for item in stretch))

@@ -18,11 +18,17 @@ from presidio_analyzer import EntityRecognizer
 from presidio_analyzer import RecognizerResult as Result
 
 from llmflow.pii import names
-from llmflow.pii.evidence import NOT_A_NAME, context, either, plausible, shape, splits
+from llmflow.pii.entities import PLACEHOLDER
+from llmflow.pii.evidence import NOT_A_NAME, context, either, shape, splits
 from llmflow.pii.words import Morpheme, Morphemes, read_lines, read_words
 
 _WORD = re.compile(rf"(?<![가-힣\d])(?:{either(names.COMPOUND_SURNAMES)}|[{''.join(sorted(names.SURNAMES))}])[가-힣]+")
-_LIST = re.compile(r"\s*(?:[,·、/ㆍ&]|및|와|과)\s*")
+_LIST = re.compile(r"[ \t]*(?:[,·、/ㆍ&]|및|와|과)[ \t]*")
+_FOREIGN = re.compile(
+    rf"(?:{either(names.PERSONAL_LABELS)})\s*(?:\([^()\n]{{0,20}}\)\s*)?[:：]\s*"
+    r"(?P<name>[가-힣]{2,6}(?:[ ·][가-힣]{1,6}){0,3})(?=\s*(?:[(,\n/]|$))"
+)
+_ORGANISATION = tuple("시군구도청부사원회과팀처국소대교단당실행")
 _CONTEXT_ENOUGH = 0.3
 _CERTAIN = 0.5
 
@@ -48,7 +54,7 @@ class _Candidate:
 def name_words(text: str) -> Iterator[str]:
     """The words of ``text`` that may hold a name: those kiwi will be asked for."""
     for match in _WORD.finditer(text):
-        if any(plausible(match.group()[:length]) for length, _ in splits(match.group())):
+        if splits(match.group()):
             yield match.group()
 
 
@@ -64,20 +70,21 @@ class PersonRecognizer(EntityRecognizer):  # type: ignore[misc]
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[Result]:
         """Names in ``text`` with their scores."""
         found = _reread(text, _candidates(text))
-        return [Result("PERSON", name.start, name.end, name.score) for name in _repeated(text, _beside(text, found))]
+        names_found = [*_repeated(text, _beside(text, found))]
+        results = [Result("PERSON", name.start, name.end, name.score) for name in names_found]
+        return results + [Result("PERSON", *match.span("name"), 0.6) for match in _foreign(text)]
 
 
 def _candidates(text: str) -> list[_Candidate]:
-    words = list(_WORD.finditer(text))
-    readings = read_words(match.group() for match in words if any(True for _ in splits(match.group())))
+    readings = read_words(name_words(text))
     found = []
-    for match in words:
+    for match in _WORD.finditer(text):
         word, start = match.group(), match.start()
         options = []
-        for length, tail in splits(word):
+        for length, title, particle in splits(word):
             value = shape(word, length, readings[word])
             if value > NOT_A_NAME / 2:
-                around = context(text, start, start + length, match.end(), tail)
+                around = context(text, start, start + length, match.end(), title, particle)
                 options.append(_Candidate(start, start + length, word, value, around))
         if options:
             found.append(max(options, key=lambda option: option.score))
@@ -85,7 +92,11 @@ def _candidates(text: str) -> list[_Candidate]:
 
 
 def _reread(text: str, found: list[_Candidate]) -> list[_Candidate]:
-    """Judge doubtful candidates anew by kiwi's reading of their whole lines."""
+    """Judge doubtful candidates anew by kiwi's reading of their whole lines.
+
+    In a line that was masked before, kiwi reads the rest differently; doubts stay doubts
+    there, so that masking twice changes nothing.
+    """
     lines: dict[tuple[int, int], list[int]] = {}
     for index, name in enumerate(found):
         if name.doubtful:
@@ -93,14 +104,30 @@ def _reread(text: str, found: list[_Candidate]) -> list[_Candidate]:
             span = text.rfind("\n", 0, name.start) + 1, len(text) if end < 0 else end
             lines.setdefault(span, []).append(index)
     readings = read_lines([text[start:end] for start, end in lines])
-    for ((line_start, _), indices), reading in zip(lines.items(), readings, strict=True):
+    for ((line_start, line_end), indices), reading in zip(lines.items(), readings, strict=True):
+        masked = PLACEHOLDER.search(text, line_start, line_end)
         starts = [part.start for part in reading]
         for index in indices:
             name = found[index]
             within = _within(reading, starts, name.start - line_start, len(name.word))
-            value = shape(name.word, name.end - name.start, within)
+            value = 0.0 if masked else shape(name.word, name.end - name.start, within)
             found[index] = replace(name, shape=max(value, name.shape) if value > 0 else value)
     return found
+
+
+def _foreign(text: str) -> Iterator[re.Match[str]]:
+    """Names without a Korean surname (``응우옌 반 흥``), behind a label that wants a name."""
+    for match in _FOREIGN.finditer(text):
+        words = re.findall(r"[가-힣]+", match["name"])
+        readings = read_words(words)
+        if match["name"].endswith(_ORGANISATION) or len(match["name"]) < 3:
+            continue
+        if all(len(word) == 1 or _unusual(readings[word]) for word in words):
+            yield match
+
+
+def _unusual(reading: Morphemes) -> bool:
+    return len(reading) == 1 and (reading[0].tag == "NNP" or not reading[0].known)
 
 
 def _within(reading: Morphemes, starts: list[int], offset: int, length: int) -> Morphemes:

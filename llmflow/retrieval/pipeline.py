@@ -76,7 +76,7 @@ class Retriever:
             with clock("legs"):
                 scores, degradations = self._run(self.plan(view, analyzed), clock)
             with clock("fuse"):
-                fused = fuse(scores, view.live, self._settings)
+                fused = fuse(scores, view, self._settings)
             with clock("select"):
                 candidates = self._select(scope, view, fused, top_k, threshold)
             trace.update(output=[candidate.chunk.id for candidate in candidates])

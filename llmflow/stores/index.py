@@ -67,6 +67,12 @@ class View:
         return np.concatenate([segment.live for segment in self.segments]) if self.segments else np.empty(0, bool)
 
     @cached_property
+    def documents(self) -> npt.NDArray[np.int64]:
+        """A number for each row's document, the same for rows of one document."""
+        names = (hash(document) for segment in self.segments for document in segment.documents)
+        return np.fromiter(names, np.int64, len(self.live))
+
+    @cached_property
     def _offsets(self) -> npt.NDArray[np.int64]:
         return np.cumsum([0, *(len(segment.ids) for segment in self.segments)])
 

@@ -48,6 +48,16 @@ def test_the_matching_table_row_is_quoted_with_its_header() -> None:
     assert quote.number == 2
 
 
+def test_rows_that_share_only_the_header_are_not_quoted() -> None:
+    prices = candidate(
+        "| 품목 | 모델 | 단가(원) |\n| --- | --- | --- |\n| 노트북(일반) | 누리북 14 | 1450000 |\n"
+        "| 노트북(개발) | 누리북 프로 16 | 2890000 |\n| 노트북(디자인) | 누리북 스튜디오 16 | 3350000 |"
+    )
+    assert shown("개발용 노트북 누리북 프로 16의 단가는 얼마인가요?", prices) == [
+        "품목: 노트북(개발), 모델: 누리북 프로 16, 단가(원): 2890000"
+    ]
+
+
 def test_of_a_question_and_answer_the_answer_is_quoted() -> None:
     assert shown("연차를 이월할 수 있나요?", QA, sentences=1) == ["다음 해 3월 31일까지 5일을 넘길 수 있습니다."]
     assert shown("반차는 몇 시간인가요?", QA, sentences=1) == ["4시간입니다."]

@@ -150,7 +150,7 @@ def test_sheets_split_into_tables() -> None:
     sheet["B4"].number_format = "0%"
     sheet["A7"], sheet["B7"], sheet["A8"], sheet["B8"] = "이름", "값", "가", dt.datetime(2026, 3, 4, 9, 30)
     sheet["E7"], sheet["F7"], sheet["E8"], sheet["F8"] = "옆", "표", 1.5, "=1+1"
-    sheet["XFD1048576"] = "먼 칸"
+    sheet["XFD200000"] = "먼 칸"
     secret = workbook.create_sheet("숨김")
     secret["A1"] = "비밀"
     secret.sheet_state = "hidden"

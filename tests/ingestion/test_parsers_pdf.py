@@ -51,7 +51,9 @@ def picture(text: str) -> Image.Image:
 
 
 def scan(sheet: Sheet, text: str) -> None:
-    sheet.canvas.drawImage(ImageReader(picture(text).resize((2000, 2800))), 0, 0, WIDTH, HEIGHT)
+    page = Image.new("RGB", (1240, 1754), "white")
+    page.paste(picture(text), (120, 300))
+    sheet.canvas.drawImage(ImageReader(page), 0, 0, WIDTH, HEIGHT)
     sheet.page()
 
 
@@ -59,11 +61,8 @@ def test_headings_paragraphs_and_articles() -> None:
     sheet = Sheet()
     sheet.line("휴가 규정", 20)
     sheet.line("제1장 총칙", 14)
-    for text in (
-        "제1조(목적) 이 규정은 회사의 휴가에 관한 사항을 정함을 목적으로 한다. 다만 이 규정에 정하지 아니",
-        "한 사항은 법령에 따른다.",
-    ):
-        sheet.line(text)
+    sheet.line("제1조(목적) 이 규정은 회사의 휴가에 관한 사항을 정함을 목적으로 한다. 다만 이 규정에 정하지 아니")
+    sheet.line("한 사항은 법령에 따른다.")
     sheet.line("제2조(정의) 뜻은 다음과 같다.")
     sheet.line("1. 연차란 유급휴가를 말한다.")
     parsed = parse_bytes(sheet.data(), "규정.pdf")
@@ -87,15 +86,10 @@ def test_headings_paragraphs_and_articles() -> None:
 
 def test_words_cut_at_the_line_end_are_joined_by_what_the_document_knows() -> None:
     sheet = Sheet()
+    filler = "가나다라마바사 아자차카타파하 " * 2
     for first, second in (
-        (
-            "가나다라마바사 아자차카타파하 가나다라마바사 아자차카타파하 가나다라마 개인정",
-            "보를 처리하는 자는 책임을 진다",
-        ),
-        (
-            "가나다라마바사 아자차카타파하 가나다라마바사 아자차카타파하 가나다라 개인정보",
-            "처리자는 그 책임을 다하여야 한다",
-        ),
+        (filler + "가나다라마 개인정", "보를 처리하는 자는 책임을 진다"),
+        (filler + "가나다라 개인정보", "처리자는 그 책임을 다하여야 한다"),
     ):
         sheet.line(first)
         sheet.line(second + " 그리고 개인정보를 또 처리자는 개인정보 처리 다.")
@@ -137,12 +131,13 @@ def test_ruled_tables_stand_in_their_place_and_their_text_nowhere_else(sides: bo
 def test_rotated_page_is_read_as_it_is_shown() -> None:
     sheet = Sheet()
     sheet.canvas.setPageRotation(90)
+    sheet.y = 400
     sheet.line("돌린 쪽의 글이다.")
     ruled(sheet, [["가", "나"], ["다", "라"]])
     parsed = parse_bytes(sheet.data(), "a.pdf")
     table = of_type(parsed, ElementType.TABLE)[0]
     assert table.coordinates is not None
-    assert table.coordinates[0] > WIDTH / 2
+    assert [round(edge) for edge in table.coordinates] == [336, 70, 384, 310]
     assert "돌린 쪽의 글이다." in [element.text for element in parsed.elements]
 
 
@@ -172,7 +167,9 @@ def test_hidden_text_is_left_out_and_said() -> None:
     invisible.setFont(FONT, 10)
     invisible.setTextRenderMode(3)
     invisible.textLine("그리지 않은 지시")
+    sheet.canvas.saveState()
     sheet.canvas.drawText(invisible)
+    sheet.canvas.restoreState()
     sheet.y -= 60
     sheet.canvas.setFillColorRGB(0, 0, 0.6)
     sheet.canvas.rect(60, sheet.y - 10, 300, 40, fill=1)

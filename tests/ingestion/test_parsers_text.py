@@ -50,7 +50,8 @@ def test_statute_markdown_keeps_articles_levels_and_numbers() -> None:
 
 
 def test_articles_in_plain_text_become_titles_but_references_do_not() -> None:
-    text = "제1장 총칙\n\n제1조(목적) 이 규정은 휴가를 정한다.\n제2조의2(정의) 뜻은 다음과 같다.\n\n제1조(목적)에 따라 정한다."
+    text = "제1장 총칙\n\n제1조(목적) 이 규정은 휴가를 정한다.\n제2조의2(정의) 뜻은 다음과 같다.\n\n"
+    text += "제1조(목적)에 따라 정한다."
     assert shown(parse_bytes(text.encode(), "규정.txt")) == [
         ("Title", "제1장 총칙"),
         ("Title", "제1조(목적)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 
 from charset_normalizer import from_bytes
@@ -15,6 +16,9 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 65536
+_COMMON = re.compile(
+    "[\t\n\r -~\xa0-\xff\u2010-\u2027\u2460-\u2473\u25a0-\u25ff\u3000-\u318e\u4e00-\u9fff가-힣\uff01-\uff5e]"
+)
 
 
 def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
@@ -46,13 +50,12 @@ def looks_binary(data: bytes) -> bool:
 
 
 def _utf16_guess(data: bytes) -> str | None:
-    # ASCII characters have a zero byte, always in the same place; text is made of letters.
+    # ASCII characters have a zero byte; in the wrong byte order text is made of rare characters.
     sample = data[: 4096 if len(data) > 4096 else len(data) // 2 * 2]
-    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if 0 in sample[offset::2] and 0 not in sample[1 - offset :: 2]:
-            text = _try(sample, encoding)
-            if text and sum(c.isspace() or unicodedata.category(c)[0] in "LNPS" for c in text) >= 0.95 * len(text):
-                return encoding
+    for encoding in ("utf-16-le", "utf-16-be") if 0 in sample else ():
+        text = _try(sample, encoding)
+        if text and len(_COMMON.findall(text)) >= 0.95 * len(text):
+            return encoding
     return None
 
 

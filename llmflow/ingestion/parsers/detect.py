@@ -8,6 +8,7 @@ import zipfile
 
 import olefile  # type: ignore[import-untyped]
 
+from llmflow.errors import DocumentError
 from llmflow.ingestion.parsers.base import Source
 from llmflow.ingestion.parsers.decoding import decode, looks_binary
 from llmflow.schema import FailureReason
@@ -174,7 +175,9 @@ def _ole_type(source: Source) -> str:
                         FailureReason.ENCRYPTED, f"is {kind} with a password; save it as {remedy} without a password"
                     )
                 raise source.error(FailureReason.UNSUPPORTED_TYPE, f"is {kind}; save it as {remedy}")
-    except OSError as error:
+    except DocumentError:
+        raise
+    except Exception as error:
         raise source.error(
             FailureReason.MALFORMED, f"the OLE container is broken ({error}); save the document again"
         ) from None

@@ -36,7 +36,7 @@ def parse(source: Source) -> Content:
         DocumentError: encrypted, malformed, too_large or needs_ocr.
     """
     document = _open(source)
-    pages: list[tuple[Page, list[Item]]] = []
+    pages: list[tuple[float, list[Item]]] = []
     to_read: list[int] = []
     content = Content()
     hidden: dict[int, int] = {}
@@ -52,7 +52,7 @@ def parse(source: Source) -> Content:
         if _needs_ocr(page):
             to_read.append(page.number)
         else:
-            pages.append((page, lines_of(page)))
+            pages.append((page.height, lines_of(page)))
     if len(broken) == len(document):
         raise source.error(FailureReason.MALFORMED, "none of its pages can be read; save it again")
     items, repeated = drop_repeats(pages)

@@ -45,6 +45,7 @@ class Line:
         if not self.text or not self.weights:
             return False
         self.size, self.bold = self.weights.most_common(1)[0][0]
+        self.weights.clear()
         return True
 
 
@@ -102,18 +103,21 @@ def _next_line(items: list[Item], line: Line) -> Line:
     return Line(line.page)
 
 
-def drop_repeats(pages: list[tuple[Page, list[Item]]]) -> tuple[list[Item], list[str]]:
-    """The items of all pages without running headers, footers and page numbers, and what those said."""
+def drop_repeats(pages: list[tuple[float, list[Item]]]) -> tuple[list[Item], list[str]]:
+    """The items of all pages without running headers, footers and page numbers, and what those said.
+
+    ``pages`` are (height, items).
+    """
     seen: dict[str, set[int]] = defaultdict(set)
-    for page, items in pages:
+    for height, items in pages:
         for item in items:
-            if _in_margin(item, page):
-                seen[_counted(item)].add(page.number)
+            if _in_margin(item, height):
+                seen[_counted(item)].add(item.page)
     kept: list[Item] = []
     dropped: dict[str, str] = {}
-    for page, items in pages:
+    for height, items in pages:
         for item in items:
-            if not _in_margin(item, page):
+            if not _in_margin(item, height):
                 kept.append(item)
                 continue
             if _PAGE_NUMBER.match(item.text):
@@ -128,10 +132,10 @@ def drop_repeats(pages: list[tuple[Page, list[Item]]]) -> tuple[list[Item], list
     return kept, list(dropped.values())
 
 
-def _in_margin(item: Item, page: Page) -> TypeGuard[Line]:
+def _in_margin(item: Item, height: float) -> TypeGuard[Line]:
     if not isinstance(item, Line):
         return False
-    return item.box[3] < _ZONE * page.height or item.box[1] > (1 - _ZONE) * page.height
+    return item.box[3] < _ZONE * height or item.box[1] > (1 - _ZONE) * height
 
 
 def _counted(line: Line) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import openpyxl
@@ -30,28 +31,33 @@ def parse(source: Source) -> Content:
     content = Content()
     workbook = open_package(source, partial(openpyxl.load_workbook, read_only=True, data_only=True), content)
     content.title = workbook.properties.title or None
-    cells = 0
     for page, sheet in enumerate(workbook.worksheets, start=1):
         if sheet.sheet_state != "visible":
             content.warnings.append(f"left out hidden sheet {sheet.title}")
             continue
         # Files may declare a million rows; only those that are written count.
         sheet.reset_dimensions()
-        rows: list[list[str]] = []
-        for row in sheet.iter_rows():
-            rows.append([_shown(cell) for cell in row])
-            while rows[-1] and not rows[-1][-1]:
-                rows[-1].pop()
-            cells += len(rows[-1])
-            if cells > _MAX_CELLS:
-                raise source.error(
-                    FailureReason.TOO_LARGE,
-                    f"has more than {_MAX_CELLS:,} cells (sheet {sheet.title}); split the workbook",
-                )
-        found = [element for block in _blocks(rows) for element in _table(block, page)]
+        bands = groupby(_rows(sheet, source), key=any)
+        blocks = [block for filled, band in bands if filled for block in _side_by_side(list(band))]
+        found = [element for block in blocks for element in _table(block, page)]
         if found:
             content.elements += [Element(ElementType.TITLE, sheet.title, page, level=_LEVEL), *found]
     return content
+
+
+def _rows(sheet: Any, source: Source) -> Iterator[list[str]]:
+    cells = 0
+    for row in sheet.iter_rows():
+        shown = [_shown(cell) for cell in row]
+        while shown and not shown[-1]:
+            shown.pop()
+        cells += len(shown)
+        if cells > _MAX_CELLS:
+            raise source.error(
+                FailureReason.TOO_LARGE,
+                f"has more than {_MAX_CELLS:,} cells (sheet {sheet.title}); split the workbook",
+            )
+        yield shown
 
 
 def _table(rows: list[list[str]], page: int) -> list[Element]:
@@ -63,16 +69,12 @@ def _table(rows: list[list[str]], page: int) -> list[Element]:
     return found + table_elements(rows, page)
 
 
-def _blocks(rows: list[list[str]]) -> list[list[list[str]]]:
-    """Rectangles of cells with a blank row or column around them, in reading order."""
-    blocks: list[list[list[str]]] = []
-    for start, end in _runs([any(row) for row in rows]):
-        band = rows[start:end]
-        width = max(len(row) for row in band)
-        band = [row + [""] * (width - len(row)) for row in band]
-        for left, right in _runs([any(row[column] for row in band) for column in range(width)]):
-            blocks.append([row[left:right] for row in band])
-    return blocks
+def _side_by_side(band: list[list[str]]) -> list[list[list[str]]]:
+    """The tables of rows without a blank row between them, parted by blank columns."""
+    width = max(len(row) for row in band)
+    band = [row + [""] * (width - len(row)) for row in band]
+    columns = _runs([any(row[column] for row in band) for column in range(width)])
+    return [[row[left:right] for row in band] for left, right in columns]
 
 
 def _runs(filled: list[bool]) -> list[tuple[int, int]]:
