@@ -51,7 +51,7 @@ clean:
 $(VENV)/.core: pyproject.toml $(CONSTRAINTS) | require-python
 	@echo 'Installing llmflow into $(VENV) with $(PYTHON); this takes a minute or two the first time ...'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) -c $(CONSTRAINTS) -e .
+	@$(BIN)/python $(PIP_INSTALL) -c $(CONSTRAINTS) -e '.[evaluation]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

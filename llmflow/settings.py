@@ -96,9 +96,10 @@ class EmbedderSettings(_Section):
     min_chunks: int = Field(2000, ge=2, description="Corpora smaller than this go without a dense leg.")
     growth: float = Field(0.25, gt=0, description="Share of growth after which it is trained anew.")
     dimensions: int = Field(256, ge=8, description="Width of the vectors.")
-    steps: int = Field(600, ge=1, description="Training steps.")
+    steps: int = Field(600, ge=1, description="Training steps at most.")
+    epochs: float = Field(30.0, gt=0, description="Passes over the corpus at most: small corpora take fewer steps.")
     batch_size: int = Field(384, ge=2, description="Pairs in a step.")
-    learning_rate: float = Field(0.05, gt=0, description="Peak step size of sparse Adam.")
+    learning_rate: float = Field(0.005, gt=0, description="Peak step size of sparse Adam.")
     temperature: float = Field(0.1, gt=0, description="Temperature of InfoNCE.")
     seed: int = Field(13, description="Seed of sampling and initialisation.")
 

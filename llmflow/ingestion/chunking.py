@@ -24,6 +24,7 @@ from itertools import takewhile
 
 from llmflow.ingestion.outline import sections
 from llmflow.ingestion.pieces import TINY_TOKENS, Piece, section_pieces
+from llmflow.ingestion.rulebooks import with_rule_names
 from llmflow.ingestion.tables import with_drawn_tables
 from llmflow.korean import count_tokens
 from llmflow.schema import Chunk, ElementType, ParsedDocument
@@ -77,7 +78,7 @@ def _chunk_id(document_id: str, ordinal: int, text: str) -> str:
 
 
 def _pieces(parsed: ParsedDocument, title: str, settings: ChunkingSettings) -> Iterator[Piece]:
-    outline = sections(with_drawn_tables(parsed.elements), title)
+    outline = sections(with_rule_names(with_drawn_tables(parsed.elements)), title)
     for section, following in zip(outline, [*outline[1:], None], strict=True):
         depth = len(section.path)
         is_parent = following is not None and (not depth or following.path[:depth] == section.path != following.path)

@@ -68,8 +68,7 @@ def _nest(opened: list[_Open], head: Head, level: int | None, reader: HeadReader
     """Close the titles that ``head`` ends and open it."""
     if head.rank:
         level = level or head.rank
-        law = [index for index, above in enumerate(opened) if above.rank]
-        closed = next((index for index in law if opened[index].rank >= head.rank), law[-1] + 1 if law else len(opened))
+        closed = next((index for index, above in enumerate(opened) if above.rank >= head.rank), len(opened))
     else:
         level = level or next((above.level for above in reversed(opened) if not above.rank), 1)
         closed = next((index for index, above in enumerate(opened) if above.level >= level), len(opened))

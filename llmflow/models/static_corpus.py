@@ -85,7 +85,7 @@ class TrainingCorpus:
             given = rng.choice(self.targets.size, min(pairs // 2, self.targets.size), replace=False)
             # A text wanted twice would be its own negative.
             given = given[np.unique(self.targets[given], return_index=True)[1]]
-        own = rng.choice(self._texts, min(pairs, self.trainable), replace=False)
+        own = rng.choice(self._texts, pairs, replace=False)
         own = own[~np.isin(own, self.targets[given])][: pairs - given.size]
         possible = self._possible[own].cumsum(axis=1)
         kinds = (rng.random((own.size, 1)) * possible[:, -1:] >= possible).sum(axis=1)
@@ -162,6 +162,7 @@ class _Rows:
         return len(self.bounds) - 1
 
     def add(self, text: AnalyzedText) -> None:
+        column = self.vocabulary.setdefault
         for field, name in enumerate(_FIELD_WEIGHTS):
             for sentence in getattr(text, name):
                 for stream in STREAMS:

@@ -28,11 +28,12 @@ _REMARK = re.compile(r"\s*\([^()\n]{0,20}\)$")
 _BULLET = re.compile(r"(?:^|\n)[ \t]*(?:[-•*·□○◦▪▶]|\(?\d{1,3}[.)])[ \t]+$")
 _UNIT = r"(?:[가-힣A-Za-z0-9·]*(?:과|팀|부|실|국|처|관|센터|대|청|원|사|교|소|위|단|당)\s)"
 _AFTER_TITLE = re.compile(
-    rf"[ \t]?(?:{either(names.HONORIFICS)})(?![가-힣])|[ \t](?:(?:전|현|신임)[ \t])?{_UNIT}?[가-힣]{{0,4}}(?:{_TITLE})님?{_PARTICLE}?(?![가-힣])"
+    rf"[ \t]?(?:{either(names.HONORIFICS)})(?![가-힣])"
+    rf"|[ \t](?:(?:전|현|신임)[ \t])?{_UNIT}?[가-힣]{{0,4}}(?:{_TITLE})님?{_PARTICLE}?(?![가-힣])"
 )
 _AFTER_DETAIL = re.compile(
-    r"[ \t]*[(,/|][ \t]*(?:\d{6}\s?-|(?:19|20)?\d\d\s?[년.]|만?\s?\d{1,3}\s?세|\d0대|0\d{1,2}-|한자|주민|생년|연락처|남성?\b|여성?\b"
-    r"|[a-z][a-z0-9._-]+@|\[(?:KR_RRN|KR_FRN|PHONE_NUMBER|EMAIL|DATE_OF_BIRTH)\])"
+    r"[ \t]*[(,/|][ \t]*(?:\d{6}\s?-|(?:19|20)?\d\d\s?[년.]|만?\s?\d{1,3}\s?세|\d0대|0\d{1,2}-|한자|주민|생년"
+    r"|연락처|남성?\b|여성?\b|[a-z][a-z0-9._-]+@|\[(?:KR_RRN|KR_FRN|PHONE_NUMBER|EMAIL|DATE_OF_BIRTH)\])"
 )
 _AFTER_HANJA = re.compile(r"\s?\(([一-龥])[一-龥]{1,3}[,)]")
 _AFTER_PAREN = re.compile(r"[ \t]*\(")

@@ -29,7 +29,9 @@ _FOREIGN = re.compile(
     r"(?P<name>[가-힣]{2,6}(?:[ ·][가-힣]{1,6}){0,3})(?=\s*(?:[(,\n/]|$))"
 )
 _ORGANISATION = tuple("시군구도청부사원회과팀처국소대교단당실행")
-_CONTEXT_ENOUGH = 0.3
+_LITTLE_CONTEXT = 0.15
+_MUCH_CONTEXT = 0.3
+_ENOUGH = 0.4
 _CERTAIN = 0.5
 
 
@@ -47,8 +49,9 @@ class _Candidate:
 
     @property
     def doubtful(self) -> bool:
-        """Whether kiwi should see the whole line: nothing but the word itself speaks for it."""
-        return self.shape > 0 and self.context < _CONTEXT_ENOUGH and self.end - self.start > 2
+        """Whether kiwi should see the whole line: the word itself is all, or not enough, that speaks for it."""
+        little = self.context < _LITTLE_CONTEXT or self.score < _ENOUGH and self.context < _MUCH_CONTEXT
+        return little and self.shape > 0 and self.end - self.start > 2
 
 
 def name_words(text: str) -> Iterator[str]:

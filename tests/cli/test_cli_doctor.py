@@ -107,7 +107,8 @@ def test_stores_another_process_holds_are_a_warning(ingested: Ran) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdout and other.stdout.readline() == "none\n"
+        assert other.stdout
+        assert other.stdout.readline() == "none\n"
         ran = run("doctor", "--json")
         search = run("search", "연차휴가")
         other.communicate("\n")

@@ -174,6 +174,33 @@ def test_titles_of_a_rule_book_end_the_addenda() -> None:
     ]
 
 
+def test_names_of_regulations_in_a_rule_book_without_titles() -> None:
+    chunks = law(
+        "휴가규정",
+        "제1장 총칙",
+        "제1조(목적) 이 규정은 휴가를 정한다.",
+        "제2조(근거) 다음 규정에 따른다.",
+        "취업규칙",
+        "부칙",
+        "1. 이 규정은 2020년 1월 1일부터 시행한다.",
+        "[별지 제1호 서식]",
+        "위와 같이 신청합니다.",
+        "경비규정",
+        "<규정 명칭 변경 2013. 1. 1>",
+        "제1조(목적) 이 규정은 경비를 정한다.",
+    )
+    assert [(chunk.article, chunk.section_path) for chunk in chunks if chunk.article] == [
+        ("제1조", ("휴가규정", "제1장 총칙", "제1조(목적)")),
+        ("제2조", ("휴가규정", "제1장 총칙", "제2조(근거)")),
+        ("제1조", ("경비규정", "제1조(목적)")),
+    ]
+    assert [chunk.section_path for chunk in chunks if not chunk.article] == [
+        ("휴가규정", "부칙"),
+        ("휴가규정", "[별지 제1호 서식]"),
+        ("경비규정",),
+    ]
+
+
 def test_tables_and_annexes_of_a_law() -> None:
     rows = Element(ElementType.TABLE, "| 위반 | 과태료 |\n| --- | --- |\n| 1차 | 100만원 |")
     elements = (

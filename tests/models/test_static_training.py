@@ -15,7 +15,7 @@ from llmflow.models.static_training import initial_table, train
 from llmflow.settings import EmbedderSettings
 
 TOPICS, TEXTS = 12, 96
-SETTINGS = EmbedderSettings(dimensions=16, steps=120, batch_size=48, learning_rate=0.02)
+SETTINGS = EmbedderSettings(dimensions=16, steps=120, epochs=1000, batch_size=48, learning_rate=0.02)
 
 
 def sentence(*words: str) -> Sentence:
@@ -92,6 +92,12 @@ def test_it_reports_progress_and_stops_when_told() -> None:
 
     assert train(corpus(), SETTINGS, progress, stop) is None
     assert seen == [(1, 120), (2, 120), (3, 120)]
+
+
+def test_small_corpora_take_fewer_steps() -> None:
+    seen: list[tuple[int, int]] = []
+    train(corpus(), SETTINGS.model_copy(update={"epochs": 2.5}), lambda *step: seen.append(step))
+    assert seen == [(step, 5) for step in range(1, 6)]  # 2.5 x 96 texts in batches of 48
 
 
 @pytest.mark.parametrize(
