@@ -80,7 +80,7 @@ def _qrels(folder: Path, split: str) -> Qrels:
         raise InvalidInputError(f"{folder} has no split {split!r}; found: {found}", param="split")
     qrels: Qrels = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        query, document, grade = (line.split("\t") + ["", ""])[:3]
+        query, document, grade = [*line.split("\t"), "", ""][:3]
         if number == 1 and not grade.lstrip("-").isdigit():
             continue
         if not grade.lstrip("-").isdigit():

@@ -30,7 +30,7 @@ from llmflow.schema import Chunk, Element, ElementType, ParsedDocument, Scope
 from llmflow.settings import Settings
 from llmflow.stores.index import LegScores, View
 
-_SCOPE = Scope("evaluation", ("corpus",))
+SCOPE = Scope("evaluation", ("corpus",))
 _BATCH = 500
 
 Progress = Callable[[str, int, int], None]
@@ -48,15 +48,15 @@ def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: P
         InvalidInputError: the folder is not a BEIR set or lacks the split.
     """
     data = load(folder, split)
-    with tempfile.TemporaryDirectory(prefix="llmflow-evaluation-") as scratch:
-        with Runtime(_own(settings, Path(scratch))) as runtime:
+    with tempfile.TemporaryDirectory(prefix="llmflow-evaluation-") as scratch:  # noqa: SIM117
+        with Runtime(isolated(settings, Path(scratch), tracing=False)) as runtime:
             index_seconds = _index(runtime, data, progress)
             started = time.perf_counter()
             if runtime.embedder_due():
                 runtime.train_embedder(lambda done, total: progress("train the embedder", done, total))
             train_seconds = time.perf_counter() - started
             runs, timings = _search(runtime, data, progress)
-            chunks = len(runtime.indexer.index.view(_SCOPE))
+            chunks = len(runtime.indexer.index.view(SCOPE))
     runs["bm25_kiwi"] = bm25_kiwi(data)
     runs["bm25_whitespace"] = bm25_whitespace(data)
     return {
@@ -91,15 +91,15 @@ def print_retrieval_report(console: Console, report: Mapping[str, Any]) -> None:
     console.print(quality, speed)
 
 
-def _own(settings: Settings, folder: Path) -> Settings:
-    """The settings with every store in a folder of its own and without traces."""
+def isolated(settings: Settings, folder: Path, *, tracing: bool) -> Settings:
+    """The settings with every store in a folder of its own, traces in there too or off."""
     return settings.model_copy(
         update={
             "data_dir": folder,
             "vectors": type(settings.vectors)(),
             "database": type(settings.database)(),
             "objects": type(settings.objects)(),
-            "tracing": settings.tracing.model_copy(update={"enabled": False}),
+            "tracing": settings.tracing.model_copy(update={"enabled": tracing, "path": None}),
         }
     )
 
@@ -108,14 +108,15 @@ def _index(runtime: Runtime, data: Dataset, progress: Progress) -> float:
     started = time.perf_counter()
     for start in range(0, len(data.corpus), _BATCH):
         records = data.corpus[start : start + _BATCH]
-        chunks = [chunk for record in records for chunk in _chunks(runtime, record)]
-        runtime.indexer.add(_SCOPE, runtime.indexer.encode(chunks))
+        chunks = [chunk for record in records for chunk in chunk_record(runtime, record)]
+        runtime.indexer.add(SCOPE, runtime.indexer.encode(chunks))
         progress("index", min(start + _BATCH, len(data.corpus)), len(data.corpus))
     runtime.vectors.flush()
     return time.perf_counter() - started
 
 
-def _chunks(runtime: Runtime, record: Record) -> Iterator[Chunk]:
+def chunk_record(runtime: Runtime, record: Record) -> Iterator[Chunk]:
+    """A record's chunks, as the pipeline makes them of a text document."""
     lines = [line for line in record.text.splitlines() if line.strip()] or [record.title]
     parsed = ParsedDocument(
         record.title, "text/plain", tuple(Element(ElementType.NARRATIVE_TEXT, line) for line in lines)
@@ -124,8 +125,8 @@ def _chunks(runtime: Runtime, record: Record) -> Iterator[Chunk]:
         parsed,
         runtime.settings.chunking,
         document_id=record.id,
-        tenant=_SCOPE.tenant,
-        department=_SCOPE.departments[0],
+        tenant=SCOPE.tenant,
+        department=SCOPE.departments[0],
         document_name=record.id,
     ):
         yield replace(chunk, section_path=(*record.path, *chunk.section_path))
@@ -137,16 +138,16 @@ def _search(
     """Runs of the whole pipeline and of each leg alone, and milliseconds by stage."""
     runs: dict[str, dict[str, dict[str, float]]] = {"llmflow": {}}
     timings: dict[str, list[float]] = {}
-    view = runtime.indexer.index.view(_SCOPE)
+    view = runtime.indexer.index.view(SCOPE)
     top_k = min(MAX_TOP_K, max(1, round(2 * DEPTH * len(view) / len(data.corpus))))
-    runtime.search(_SCOPE, next(iter(data.queries.values())))
+    runtime.search(SCOPE, next(iter(data.queries.values())))
     for number, (query, text) in enumerate(data.queries.items(), 1):
         started = time.perf_counter()
-        result = runtime.search(_SCOPE, text, threshold=0)
+        result = runtime.search(SCOPE, text, threshold=0)
         timings.setdefault("total", []).append((time.perf_counter() - started) * 1000)
         for stage, value in result.timings_ms.items():
             timings.setdefault(stage, []).append(value)
-        deep = runtime.search(_SCOPE, text, top_k=top_k, threshold=0)
+        deep = runtime.search(SCOPE, text, top_k=top_k, threshold=0)
         runs["llmflow"][query] = _best(
             (candidate.chunk.document_id, 1.0 / rank) for rank, candidate in enumerate(deep.candidates, 1)
         )

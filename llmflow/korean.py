@@ -29,10 +29,10 @@ _SPACES = re.compile(r"\s+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 # Lucene's English stop list.
-_STOP = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they"
-    " this to was will with".split()
-)
+_STOP = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
+    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+})  # fmt: skip
 _WORD_TAGS = frozenset({"NNG", "NNP", "NR", "VV", "VA", "XR"})
 _GRAM_TAGS = _WORD_TAGS | {"NNB", "NP", "XPN", "XSN", "MM", "MAG"}
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from llmflow.errors import InvalidInputError
 from llmflow.korean import AnalyzedText
 from llmflow.models.sparse import STREAMS, dimension
 from llmflow.models.static_embedder import Floats
@@ -44,6 +45,9 @@ class TrainingCorpus:
         given: further pairs: a text (a question, a citing text) and the position in ``texts`` of
             the text it belongs to.
 
+    Raises:
+        InvalidInputError: a given pair names a position ``texts`` does not have.
+
     Attributes:
         size: number of ``texts``.
         terms: (vocabulary,) uint32, ascending: the terms at least two texts have.
@@ -59,6 +63,11 @@ class TrainingCorpus:
         self.size = rows.texts
         targets = array("q")
         for text, target in given:
+            if not 0 <= target < self.size:
+                raise InvalidInputError(
+                    f"a given pair names text {target}; texts are numbered from 0 to {self.size - 1}",
+                    param="given_pairs",
+                )
             rows.add(text)
             targets.append(target)
         self.targets: Integers = np.asarray(targets, dtype=np.int64)
@@ -76,6 +85,9 @@ class TrainingCorpus:
 
     def sample(self, pairs: int, rng: np.random.Generator) -> tuple[sp.csr_array, sp.csr_array]:
         """Random pairs of different texts; up to half of them given ones.
+
+        Args:
+            pairs: at most :attr:`trainable`.
 
         Returns:
             Left and right sides, (about ``pairs``, vocabulary) term frequencies each.
@@ -166,8 +178,8 @@ class _Rows:
         for field, name in enumerate(_FIELD_WEIGHTS):
             for sentence in getattr(text, name):
                 for stream in STREAMS:
-                    for term in getattr(sentence, stream):
-                        self._columns.append(self.vocabulary.setdefault(dimension(term, stream), len(self.vocabulary)))
+                    keys = [dimension(term, stream) for term in getattr(sentence, stream)]
+                    self._columns.extend([column(key, len(self.vocabulary)) for key in keys])
                 self._ends.append(len(self._columns))
                 self.fields.append(field)
         self.bounds.append(len(self.fields))

@@ -45,7 +45,8 @@ def train(
         The embedder; None if ``stop`` was set.
 
     Raises:
-        InvalidInputError: fewer than two texts share a term with another.
+        InvalidInputError: fewer than two texts share a term with another, or a given pair names a
+            position ``texts`` does not have.
     """
     corpus = TrainingCorpus(texts, given_pairs)
     if corpus.trainable < 2:

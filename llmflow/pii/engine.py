@@ -38,6 +38,8 @@ class IdentifierRecognizer(PatternRecognizer):  # type: ignore[misc]
 
     def __init__(self, identifier: Identifier) -> None:
         self._check = identifier.check
+        flags = re.IGNORECASE if identifier.ignore_case else 0
+        self._needs = re.compile(identifier.needs, flags)
         super().__init__(
             identifier.entity,
             name=f"{identifier.entity} pattern",
@@ -47,8 +49,15 @@ class IdentifierRecognizer(PatternRecognizer):  # type: ignore[misc]
                 for number, (pattern, score) in enumerate(identifier.patterns)
             ],
             context=list(identifier.context) or None,
-            global_regex_flags=re.IGNORECASE if identifier.ignore_case else 0,
+            global_regex_flags=flags,
         )
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int = 0) -> list[Result]:
+        """Presidio's matching, where the text can hold the identifier at all."""
+        if not self._needs.search(text):
+            return []
+        found: list[Result] = super().analyze(text, entities, nlp_artifacts, regex_flags)
+        return found
 
     def validate_result(self, pattern_text: str) -> bool | None:
         """The identifier's check."""

@@ -52,6 +52,7 @@ def _behind(before: str, name: str, after: str = "") -> str:
 ENGLISH = (
     Identifier(
         "PERSON",
+        r"[A-Z]",
         (
             (_behind(rf"\b{_TITLE}\.?[ ]", _NAME), 0.85),
             (_behind(r"\b(?:[Nn]ame is|[Nn]ame's|I am called|calls? me)[ ]", _NAME), 0.7),
@@ -75,6 +76,7 @@ ENGLISH = (
     ),
     Identifier(
         "ADDRESS",
+        r"[A-Za-z]",
         (
             (rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?\s{_WORDS}{_STREET}(?:,?\s{_ROOM})?(?:{_CITY})?", 0.7),
             (rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?\s{_WORDS}(?:Suite|Apt|Apartment)\b\.?\s?\d{{1,5}}(?:{_CITY})?", 0.7),

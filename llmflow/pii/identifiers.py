@@ -16,12 +16,14 @@ from llmflow.pii import checks
 class Identifier:
     """How to find one entity type.
 
-    ``patterns`` are (regular expression, score). ``context`` are lower-case words that,
+    ``needs`` is a cheap regular expression without which a text holds none of it (searched
+    first: most texts hold few identifiers). ``patterns`` are (regular expression, score). ``context`` are lower-case words that,
     standing near on the same line, raise a score by .35. ``check`` is one of
     :mod:`llmflow.pii.checks`.
     """
 
     entity: str
+    needs: str
     patterns: tuple[tuple[str, float], ...]
     context: tuple[str, ...] = ()
     check: Callable[[str], bool | None] | None = None
@@ -62,10 +64,12 @@ _NOT_A_DATE = r"(?!(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ])(?!(?:19|20)\d{2}-(?:19|20)
 GENERAL = (
     Identifier(
         "EMAIL",
+        r"@",
         ((r"(?<![a-z0-9._%+-])[a-z0-9._%+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}(?![a-z0-9])", 0.95),),
     ),
     Identifier(
         "CREDIT_CARD",
+        r"\d{4}",
         (
             (alone(r"\d{4}([- ])\d{4}\1\d{4}\1\d{4}"), 0.5),
             (alone(r"3[47]\d\d([- ])\d{6}\1\d{5}|3[068]\d\d([- ])\d{6}\2\d{4}"), 0.5),
@@ -76,16 +80,19 @@ GENERAL = (
     ),
     Identifier(
         "CREDIT_CARD",
+        r"\d{12}",
         ((labelled(r"\bcard(?:\s(?:number|no\b|#))?(?:\sis)?|\bcc\b|카드(?:\s?번호)?", r"\d{12,19}"), 0.4),),
         check=checks.card,
     ),
     Identifier(
         "IBAN",
+        r"[a-z]{2}\d\d",
         ((r"(?<![A-Za-z0-9])[a-z]{2}\d{2}(?:\s?[a-z0-9]{4}){2,7}(?:\s?[a-z0-9]{1,3})?(?![A-Za-z0-9])", 0.5),),
         check=checks.iban,
     ),
     Identifier(
         "IP_ADDRESS",
+        r"\d\.\d",
         (
             (rf"(?<![\d.-])(?=(?:\d\.)*\d{{2}}){_IP_V4}", 0.6),
             # Four single digits are more often a section number.
@@ -93,9 +100,10 @@ GENERAL = (
         ),
         context=("ip", "dns", "서버", "접속", "server", "host", "gateway", "subnet", "주소"),
     ),
-    Identifier("IP_ADDRESS", ((_IP_V6, 0.6),), check=checks.ip_v6),
+    Identifier("IP_ADDRESS", r":[\da-f]*:", ((_IP_V6, 0.6),), check=checks.ip_v6),
     Identifier(
         "DATE_OF_BIRTH",
+        r"생|birth|born|\bd\.?o\.?b",
         (
             (rf"(?<!\d)(?:19|20)?\d{{2}}\s?년\s?\d{{1,2}}\s?월\s?\d{{1,2}}\s?일\s?(?:출생|{_BORN})", 0.85),
             (rf"(?<!\d)(?:19|20)?\d{{2}}[.]\s?\d{{1,2}}[.]\s?\d{{1,2}}[.]?\s?(?:출생|{_BORN})", 0.85),
@@ -109,6 +117,7 @@ GENERAL = (
     ),
     Identifier(
         "US_SSN",
+        r"\d{4}",
         (
             (alone(r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"), 0.6),
             (labelled(r"\bssn\b|social security", r"(?!000|666|9)\d{3}[- ]?(?!00)\d{2}[- ]?(?!0000)\d{4}"), 0.8),
@@ -116,6 +125,7 @@ GENERAL = (
     ),
     Identifier(
         "PHONE_NUMBER",
+        r"\d{2}",
         (
             # North America.
             (

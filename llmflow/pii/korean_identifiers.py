@@ -40,14 +40,16 @@ _PLATE_TIGHT = rf"{_PLATE}도구조수우주바사아자배하허호육해공국
 _COUNTED = r"(?!\d|\s?[억만천백원조명개건년월일호번])"
 
 KOREAN = (
-    Identifier("KR_RRN", ((_registration("1-4"), 0.6),), check=checks.resident_number),
-    Identifier("KR_FRN", ((_registration("5-8"), 0.6),), check=checks.alien_number),
+    Identifier("KR_RRN", r"\d{6}", ((_registration("1-4"), 0.6),), check=checks.resident_number),
+    Identifier("KR_FRN", r"\d{6}", ((_registration("5-8"), 0.6),), check=checks.alien_number),
     Identifier(
         "CORPORATE_NUMBER",
+        r"법인|등기",
         ((labelled(r"법인\s?(?:등록)?\s?(?:번호)?|등기\s?(?:등록)?\s?번호", r"\d{6}\s?-?\s?\d{7}"), 0.95),),
     ),
     Identifier(
         "PHONE_NUMBER",
+        r"\d{4}",
         (
             (alone(_PHONE), 0.75),
             (alone(rf"{_AREA}\d{{7,8}}|{_SERVICE}\d{{4}}|\d{{3,4}}[-.]\d{{4}}"), 0.15),
@@ -56,6 +58,7 @@ KOREAN = (
     ),
     Identifier(
         "FAX_NUMBER",
+        r"팩스|팩시|모사|f",
         (
             (labelled(_FAX, rf"{_PHONE}|{_AREA}\d{{7,8}}|\d{{3,4}}-\d{{4}}|\+?[\d() .-]{{7,18}}\d"), 0.85),
             (rf"{alone(_PHONE)}(?=\s?\(\s?(?:{_FAX}))", 0.85),
@@ -64,6 +67,7 @@ KOREAN = (
     ),
     Identifier(
         "BANK_ACCOUNT",
+        r"\d[\d -]{8}",
         (
             (labelled(rf"(?:{_BANK})", _ACCOUNT), 0.8),
             (labelled(r"계좌(?:\s?번호)?", _ACCOUNT), 0.85),
@@ -74,6 +78,7 @@ KOREAN = (
     ),
     Identifier(
         "PASSPORT",
+        r"\d{8}|[A-Z]\d{6}|\d[A-Z]\d{4}",
         (
             (r"(?<![A-Za-z0-9-])M\d{8}(?![A-Za-z0-9])", 0.5),
             (r"(?<![A-Za-z0-9-])[MSROD]\d{3}[A-Z]\d{4}(?![A-Za-z0-9])", 0.5),
@@ -84,6 +89,7 @@ KOREAN = (
     ),
     Identifier(
         "DRIVER_LICENSE",
+        r"\d{6}",
         (
             (alone(r"(?:1[1-9]|2[0-8])[- ]\d{2}[- ]\d{6}[- ]\d{2}"), 0.85),
             (rf"(?:{_REGION})[- ]?\d{{2}}-\d{{6}}-\d{{2}}(?![\d-])", 0.85),
@@ -92,6 +98,7 @@ KOREAN = (
     ),
     Identifier(
         "BUSINESS_NUMBER",
+        r"\d{5}",
         (
             (alone(r"\d{3}-\d{2}-\d{5}"), 0.6),
             (labelled(r"사업자\s?(?:등록)?\s?(?:번호)?", r"\d{10}"), 0.6),
@@ -101,6 +108,7 @@ KOREAN = (
     ),
     Identifier(
         "VEHICLE",
+        r"\d\s?[가-힣]\s?\d{4}",
         (
             (rf"(?:(?<![가-힣])(?:{_REGION})\s?|(?<![\d가-힣-]))\d{{2,3}}[{_PLATE_TIGHT}]\d{{4}}{_COUNTED}", 0.7),
             (rf"(?:(?<![가-힣])(?:{_REGION})\s?|(?<![\d가-힣-]))\d{{2,3}}[{_PLATE}]\s\d{{4}}{_COUNTED}", 0.5),

@@ -50,7 +50,7 @@ class _Candidate:
     @property
     def doubtful(self) -> bool:
         """Whether kiwi should see the whole line: the word itself is all, or not enough, that speaks for it."""
-        little = self.context < _LITTLE_CONTEXT or self.score < _ENOUGH and self.context < _MUCH_CONTEXT
+        little = self.context < _LITTLE_CONTEXT or (self.score < _ENOUGH and self.context < _MUCH_CONTEXT)
         return little and self.shape > 0 and self.end - self.start > 2
 
 

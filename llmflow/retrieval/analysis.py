@@ -34,11 +34,10 @@ def analyze_query(text: str) -> AnalyzedQuery:
         raise InvalidInputError("the question is empty; ask with at least one word", param="query")
     if len(normalized) > MAX_QUERY_CHARACTERS:
         raise InvalidInputError(
-            f"the question has {len(normalized):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed, shorten it",
+            f"the question has {len(normalized):,} characters; shorten it to {MAX_QUERY_CHARACTERS:,} at most",
             param="query",
         )
-    language = "ko" if has_hangul(normalized) else "en"
-    query = Query(normalized, language, find_references(normalized))
+    query = Query(normalized, "ko" if has_hangul(normalized) else "en", find_references(normalized))
     return AnalyzedQuery(query, AnalyzedText(tuple(next(analyze([normalized])))))
 
 

@@ -110,8 +110,8 @@ class View:
         """Rows of an article of a statute.
 
         Args:
-            law: words that end with the law's name; the longest run of them that is a
-                document's title, spaces aside, counts. None: any document's.
+            law: words that end with the law's name; the longest run of them that is the title
+                of a document or of a section above the article, spaces aside, counts. None: any.
             article: as in :class:`~llmflow.schema.Chunk`.
         """
         if law is None:
@@ -131,7 +131,7 @@ class View:
             for row in segment.references.get(key, ())
             if segment.live[row]
         ]
-        return np.array(found, dtype=np.int64)
+        return np.unique(np.array(found, dtype=np.int64))
 
     @staticmethod
     def _match(segment: _Segment, level: Level, keys: npt.NDArray[np.uint32]) -> Matched:
@@ -192,8 +192,9 @@ def _segment(rows: Sequence[ChunkRow]) -> _Segment:
     references: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
         if row.chunk.article:
-            law = row.chunk.title.translate(_LAW_SPACES)
-            references.setdefault((law, row.chunk.article), []).append(number)
+            # A rule book names its rules in the section path.
+            for name in {row.chunk.title, *row.chunk.section_path}:
+                references.setdefault((name.translate(_LAW_SPACES), row.chunk.article), []).append(number)
     return _Segment(
         ids=tuple(row.chunk.id for row in rows),
         documents=tuple(row.chunk.document_id for row in rows),

@@ -29,6 +29,8 @@ from llmflow.schema import Chunk, ElementType, Scope
 logging.getLogger("pymilvus").setLevel(logging.ERROR)
 
 SparseVector = dict[int, float]
+# pymilvus pings every 10 s; gRPC servers, Milvus Lite's among them, hang up on more than one in 5 minutes.
+_GRPC_OPTIONS = {"grpc.keepalive_time_ms": 600_000}
 _INSERT_BATCH = 500
 _READ_BATCH = 1000
 _MAX_TEXT = 65_535
@@ -73,7 +75,7 @@ class VectorStore:
         if "://" not in uri:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._client = MilvusClient(uri, token=token or "")
+            self._client = MilvusClient(uri, token=token or "", grpc_options=_GRPC_OPTIONS)
         except MilvusException as error:
             if "://" in uri:
                 raise UpstreamError(f"Milvus at {uri} does not answer: {error}", param="vectors.uri") from error

@@ -101,7 +101,10 @@ def test_a_data_folder_that_cannot_be_made_is_said(
     assert checks(ran)["data_dir"]["status"] == "fail"
 
 
-def test_stores_another_process_holds_are_a_warning(ingested: Ran) -> None:
+def test_stores_another_process_holds_are_a_warning(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMFLOW_DATA_DIR", str(tmp_path / "data"))
     hold = "from llmflow.runtime import Runtime; from llmflow.settings import load_settings;"
     hold += "print(Runtime(load_settings()).vectors.version, flush=True); input()"
     with subprocess.Popen(

@@ -113,6 +113,11 @@ def test_texts_with_nothing_in_common_are_refused(texts: list[AnalyzedText]) -> 
         train(texts, SETTINGS)
 
 
+def test_a_given_pair_must_name_a_text() -> None:
+    with pytest.raises(InvalidInputError, match=f"text {TEXTS}; texts are numbered from 0 to {TEXTS - 1}"):
+        train(corpus(), SETTINGS, given_pairs=[(corpus()[0], TEXTS)])
+
+
 def test_odd_texts_do_no_harm() -> None:
     odd = [
         AnalyzedText(()),
