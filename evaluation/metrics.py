@@ -30,7 +30,7 @@ def evaluate_run(qrels: Qrels, run: Run) -> dict[str, float]:
     judged = {query: dict(run[query]) for query in qrels if run.get(query)}
     full = pytrec_eval.RelevanceEvaluator(qrels, _MEASURES).evaluate(judged)
     # trec_eval's reciprocal rank has no cut-off: cut the run instead.
-    heads = {query: dict(sorted(found.items(), key=_trec_order)[:10]) for query, found in judged.items()}
+    heads = {query: dict(sorted(found.items(), key=_by_score, reverse=True)[:10]) for query, found in judged.items()}
     head = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(heads)
     values = {query: {**scores, "mrr@10": head[query]["recip_rank"]} for query, scores in full.items()}
     return {
@@ -39,7 +39,6 @@ def evaluate_run(qrels: Qrels, run: Run) -> dict[str, float]:
     }
 
 
-def _trec_order(item: tuple[str, float]) -> tuple[float, tuple[int, ...]]:
-    """trec_eval breaks ties by document id, descending."""
-    document, score = item
-    return -score, tuple(-ord(character) for character in document)
+def _by_score(item: tuple[str, float]) -> tuple[float, str]:
+    """trec_eval breaks ties by document id; both fall."""
+    return item[1], item[0]

@@ -208,9 +208,12 @@ def _llmflow(settings: PiiSettings) -> Finder:
 
 
 def _presidio() -> Finder:
-    """Presidio's predefined recognizers of Korean and English, no NER model, its own threshold (0)."""
+    """Presidio's predefined recognizers of Korean and English, no NER model, its own threshold (0).
+
+    Its Korean identifiers are off by default; they are switched on here.
+    """
     import tldextract
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry, predefined_recognizers
     from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
@@ -220,6 +223,8 @@ def _presidio() -> Finder:
     registry = RecognizerRegistry(supported_languages=languages)
     registry.load_predefined_recognizers(languages=languages)
     registry.remove_recognizer("SpacyRecognizer")
+    for name in ("KrRrn", "KrFrn", "KrBrn", "KrPassport", "KrDriverLicense"):
+        registry.add_recognizer(getattr(predefined_recognizers, f"{name}Recognizer")(supported_language="ko"))
     nothing = NoOpNlpEngine([{"lang_code": language, "model_name": "none"} for language in languages])
     engine = AnalyzerEngine(registry=registry, nlp_engine=nothing, supported_languages=languages)
 

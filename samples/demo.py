@@ -52,7 +52,6 @@ def demo(console: Console) -> int:
         console.print("Loading the morphological analyser and the recognisers of personal data ...")
         with working("loading"):
             load(runtime)
-            runtime.masker.mask("가온누리테크")
         started = time.perf_counter()
         outcomes = run(runtime, session, [DOCUMENTS])
         print_outcomes(console, outcomes, time.perf_counter() - started)

@@ -63,4 +63,5 @@ def load(runtime: Runtime) -> None:
     from llmflow.korean import tagger
 
     tagger()
+    runtime.masker.mask("연차휴가")
     assert runtime.retriever

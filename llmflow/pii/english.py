@@ -42,7 +42,7 @@ _STREET = (
 _ROOM = r"(?:(?:Apt|Apartment|Suite|Ste|Unit|Floor|Room|Rm)\b\.?\s?#?\s?\w{1,6}|#\s?\d{1,5}\w?)"
 _POSTCODE = r"(?:[A-Z]{2}\s\d{5}(?:-\d{4})?|[A-Z]{1,2}\d{1,2}[A-Z]?\s\d[A-Z]{2})(?!\w)"
 _CITY = rf"[,\s]\s?\p{{Lu}}[\p{{L}}.'’-]+(?:\s\p{{Lu}}[\p{{L}}.'’-]+){{0,2}},?\s{_POSTCODE}"
-_WORDS = r"(?:[\p{Lu}\d][\p{L}\d'’.-]*\s){1,4}"
+_WORDS = r"(?:[\p{Lu}\d][\p{L}\d'’.-]*[ ]){1,4}"
 
 
 def _behind(before: str, name: str, after: str = "") -> str:
@@ -78,8 +78,8 @@ ENGLISH = (
         "ADDRESS",
         r"[A-Za-z]",
         (
-            (rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?\s{_WORDS}{_STREET}(?:,?\s{_ROOM})?(?:{_CITY})?", 0.7),
-            (rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?\s{_WORDS}(?:Suite|Apt|Apartment)\b\.?\s?\d{{1,5}}(?:{_CITY})?", 0.7),
+            (rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?[ ]{_WORDS}{_STREET}(?:,?\s{_ROOM})?(?:{_CITY})?", 0.7),
+            (rf"(?<![\w.-])\d{{1,6}}[A-Za-z]?[ ]{_WORDS}(?:Suite|Apt|Apartment)\b\.?\s?\d{{1,5}}(?:{_CITY})?", 0.7),
             (
                 r"\bP\.?\s?O\.?\s?Box\s\d{1,6}(?!\d)|\b(?:PSC|Unit)\s\d{3,5},?\s+Box\s\d{2,5}|\b[AFD]PO\sA[AEP]\s\d{5}(?!\d)",
                 0.6,

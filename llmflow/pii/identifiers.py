@@ -17,9 +17,9 @@ class Identifier:
     """How to find one entity type.
 
     ``needs`` is a cheap regular expression without which a text holds none of it (searched
-    first: most texts hold few identifiers). ``patterns`` are (regular expression, score). ``context`` are lower-case words that,
-    standing near on the same line, raise a score by .35. ``check`` is one of
-    :mod:`llmflow.pii.checks`.
+    first: most texts hold few identifiers). ``patterns`` are (regular expression, score).
+    ``context`` are lower-case words that, standing near, raise a score by .35. ``check`` is
+    one of :mod:`llmflow.pii.checks`.
     """
 
     entity: str
@@ -87,7 +87,7 @@ GENERAL = (
     Identifier(
         "IBAN",
         r"[a-z]{2}\d\d",
-        ((r"(?<![A-Za-z0-9])[a-z]{2}\d{2}(?:\s?[a-z0-9]{4}){2,7}(?:\s?[a-z0-9]{1,3})?(?![A-Za-z0-9])", 0.5),),
+        ((r"(?<![A-Za-z0-9])[a-z]{2}\d{2}(?:[ ]?[a-z0-9]{4}){2,7}(?:[ ]?[a-z0-9]{1,3})?(?![A-Za-z0-9])", 0.5),),
         check=checks.iban,
     ),
     Identifier(
@@ -136,7 +136,7 @@ GENERAL = (
             ),
             (r"(?<![\d+])\+[1-9]\d{0,2}[-. ]?(?:\(\d{1,4}\)[-. ]?)?\d{1,4}(?:[-. ]?\d{2,4}){2,4}(?![\d-])", 0.6),
             # Any grouping, given a word for it.
-            (alone(rf"{_NOT_A_DATE}\(?\d{{2,4}}\)?(?:[-. ]\d{{2,7}}){{1,4}}"), 0.15),
+            (alone(rf"{_NOT_A_DATE}(?:\(\d{{2,4}}\)|\d{{2,4}})(?:[-. ]\d{{2,7}}){{1,4}}"), 0.15),
             (labelled(r"\b(?:phone|mobile|cell|tel|desk)(?:\s(?:number|no\.?))?", r"\d{9,12}"), 0.6),
         ),
         context=PHONE_CONTEXT,

@@ -60,8 +60,8 @@ KOREAN = (
         "FAX_NUMBER",
         r"팩스|팩시|모사|f",
         (
-            (labelled(_FAX, rf"{_PHONE}|{_AREA}\d{{7,8}}|\d{{3,4}}-\d{{4}}|\+?[\d() .-]{{7,18}}\d"), 0.85),
-            (rf"{alone(_PHONE)}(?=\s?\(\s?(?:{_FAX}))", 0.85),
+            (labelled(_FAX, rf"{_PHONE}|{_AREA}\d{{7,8}}|\d{{3,4}}-\d{{4}}|\+?\d[\d() .-]{{6,17}}\d"), 0.95),
+            (rf"{alone(_PHONE)}(?=\s?\(\s?(?:{_FAX}))", 0.95),
         ),
         check=checks.phone_number,
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from heapq import nsmallest
 
 from llmflow.schema import Candidate
 
 _SHINGLE = 5
 _SIMILARITY = 0.95
+_SKETCH = 8
 
 
 def deduplicate(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -16,11 +18,14 @@ def deduplicate(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     Two texts are near-identical when the sets of their character 5-grams, white space aside,
     have a Jaccard index of at least .95.
     """
-    kept: list[frozenset[str]] = []
+    kept: dict[int, list[frozenset[str]]] = {}
     for candidate in candidates:
         shingles = _shingles(candidate.chunk.text)
-        if not any(_similar(shingles, other) for other in kept):
-            kept.append(shingles)
+        # Texts this similar share one of their smallest hashes (a bottom-k sketch) all but surely.
+        sketch = nsmallest(_SKETCH, map(hash, shingles))
+        if not any(_similar(shingles, other) for key in sketch for other in kept.get(key, ())):
+            for key in sketch:
+                kept.setdefault(key, []).append(shingles)
             yield candidate
 
 

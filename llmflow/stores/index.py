@@ -23,7 +23,6 @@ from llmflow.stores.vectors import ChunkRow
 
 Level = Literal["chunk", "passage"]
 LEVELS: tuple[Level, ...] = ("chunk", "passage")
-_MAX_SEGMENTS = 8
 _LAW_SPACES = str.maketrans("", "", " ·ㆍ")
 
 
@@ -102,8 +101,8 @@ class View:
         return LegScores(np.concatenate(scores) if scores else np.empty(0, np.float32), bound)
 
     def dense(self, vector: Floats) -> LegScores:
-        """Inner product of every row's embedding with ``vector`` (dimensions,)."""
-        scores = [segment.vectors @ vector for segment in self.segments]
+        """Inner product of every row's embedding with ``vector`` (dimensions,); 0 for rows that are gone."""
+        scores = [np.where(segment.live, segment.vectors @ vector, np.float32(0)) for segment in self.segments]
         return LegScores(np.concatenate(scores) if scores else np.empty(0, np.float32), 1.0)
 
     def article(self, law: str | None, article: str) -> npt.NDArray[np.int64]:
@@ -212,13 +211,21 @@ def _without(segment: _Segment, dead: Sequence[bool]) -> _Segment:
     return replace(segment, live=segment.live & ~gone) if gone.any() else segment
 
 
-def _compact(segments: tuple[_Segment, ...]) -> tuple[_Segment, ...]:
-    """Drop empty segments; when there are many, join the smaller ones without their dead rows."""
-    kept = [segment for segment in segments if segment.live.any()]
-    if len(kept) <= _MAX_SEGMENTS:
-        return tuple(kept)
-    kept.sort(key=lambda segment: len(segment.ids), reverse=True)
-    return (*kept[: _MAX_SEGMENTS // 2], _join(kept[_MAX_SEGMENTS // 2 :]))
+def _compact(segments: Iterable[_Segment]) -> tuple[_Segment, ...]:
+    """Drop empty segments and join small ones, in order.
+
+    Each segment is at least twice as large as the next, so there are few of them, and a row is
+    copied about log2 n times however its neighbours arrive. Half-dead segments lose their dead.
+    """
+    kept: list[_Segment] = []
+    for segment in segments:
+        alive = int(segment.live.sum())
+        if not alive:
+            continue
+        kept.append(segment if 2 * alive > len(segment.ids) else _join([segment]))
+        while len(kept) > 1 and len(kept[-2].ids) < 2 * len(kept[-1].ids):
+            kept[-2:] = [_join(kept[-2:])]
+    return tuple(kept)
 
 
 def _join(segments: Sequence[_Segment]) -> _Segment:

@@ -110,7 +110,10 @@ class VectorStore:
                     param="scope",
                 )
         with self._write:
+            known = self._client.get(self._collection, ids=[row.chunk.id for row in rows], output_fields=["id"])
             self._insert(self._collection, rows)
+            if known:
+                self._drop_surplus_passages({row["id"] for row in known}, rows)
 
     def delete_document(self, scope: Scope, document_id: str) -> None:
         """Remove every chunk and passage of a document."""
@@ -158,9 +161,12 @@ class VectorStore:
     def rebuild(self, version: str, rows: Iterable[ChunkRow]) -> None:
         """Write all rows into a new collection for another embedder version and swap it in.
 
-        Readers see the old collection until the swap; writers wait.
+        Readers see the old collection until the swap; writers wait. Where the rows are of that
+        version already, nothing is to be done.
         """
         with self._write:
+            if version == self.version:
+                return
             self._create(version)
             name = f"{self.alias}_v_{version}"
             batch: list[ChunkRow] = []
@@ -201,6 +207,14 @@ class VectorStore:
                 self._client.upsert(self._passages_of(collection), passages[at : at + _INSERT_BATCH])
             if batch:
                 self._client.upsert(collection, [_row(row, now) for row in batch])
+
+    def _drop_surplus_passages(self, replaced: set[str], rows: Sequence[ChunkRow]) -> None:
+        """Remove passages that replaced chunks had and their replacements have not."""
+        current = [f"{row.chunk.id}#{index}" for row in rows for index in range(len(row.passages))]
+        self._client.delete(
+            self._passages_of(self._collection),
+            filter=f"chunk_id in {json.dumps(sorted(replaced))} and id not in {json.dumps(current)}",
+        )
 
     def _iterate(self, collection: str, condition: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
         iterator = self._client.query_iterator(
