@@ -53,33 +53,39 @@ def load(folder: Path, split: str) -> Dataset:
     return Dataset(folder.resolve().name, split, corpus, queries, {query: qrels[query] for query in queries})
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    return next((path for suffix in (".jsonl", ".jsonl.gz") if (path := folder / (name + suffix)).is_file()), None)
+def _find(folder: Path, name: str, suffix: str = ".jsonl") -> Path | None:
+    return next((path for gz in ("", ".gz") if (path := folder / (name + suffix + gz)).is_file()), None)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield line.rstrip("\n")
 
 
 def _rows(folder: Path, name: str) -> Iterator[dict[str, Any]]:
     path = _find(folder, name)
     if path is None:
         raise InvalidInputError(f"{folder} has no {name}.jsonl or {name}.jsonl.gz; name a folder in BEIR's form")
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                row["_id"], row["text"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise InvalidInputError(f"{path} line {number}: not a record with _id and text ({error!r})") from error
-            yield row
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            row["_id"], row["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInputError(f"{path} line {number}: not a record with _id and text ({error!r})") from error
+        yield row
 
 
 def _qrels(folder: Path, split: str) -> Qrels:
-    path = folder / "qrels" / f"{split}.tsv"
-    if not path.is_file():
-        found = ", ".join(sorted(other.stem for other in path.parent.glob("*.tsv"))) or "none"
+    path = _find(folder / "qrels", split, ".tsv")
+    if path is None:
+        splits = {file.name.partition(".tsv")[0] for file in (folder / "qrels").glob("*.tsv*")}
+        found = ", ".join(sorted(splits)) or "none"
         raise InvalidInputError(f"{folder} has no split {split!r}; found: {found}", param="split")
     qrels: Qrels = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         query, document, grade = [*line.split("\t"), "", ""][:3]
         if number == 1 and not grade.lstrip("-").isdigit():
             continue

@@ -66,7 +66,7 @@ def count_tokens(text: str) -> int:
     for character in text:
         if "가" <= character <= "힣":
             hangul += 1
-        elif character.isalpha():
+        elif character <= "ɏ" and character.isalpha():
             latin += 1
         elif character.isdigit():
             digits += 1

@@ -219,7 +219,7 @@ class RetrievalResult:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A quote from a chunk. ``span`` is (start, end) in characters of the chunk's text."""
+    """A quote from a chunk, masked as the answer is. ``span`` is (start, end) in characters of the chunk's text."""
 
     number: int
     chunk_id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -28,8 +29,8 @@ _STYLES = {
 }
 
 
-def table(*headers: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
-    """An empty table in the house's style; columns named in ``right`` are right-aligned."""
+def table(*headers: str, title: str | None = None, right: Sequence[str] = (), wide: Sequence[str] = ()) -> Table:
+    """An empty table in the house's style: columns in ``right`` are right-aligned, only those in ``wide`` wrap."""
     made = Table(
         title=title,
         title_justify="left",
@@ -40,7 +41,8 @@ def table(*headers: str, title: str | None = None, right: Sequence[str] = ()) ->
         padding=(0, 1, 0, 0),
     )
     for header in headers:
-        made.add_column(header, justify="right" if header in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if header in right else "left"
+        made.add_column(header, justify=justify, overflow="fold", no_wrap=header not in wide)
     return made
 
 
@@ -74,9 +76,10 @@ def print_documents(console: Console, documents: Sequence[Document], total: int)
         console.print("no documents; `llmflow ingest PATH` brings some in")
         return
     numbers = ("chunks", "masked", "size")
-    rows = table("id", "name", "department", "status", "chunks", "masked", "size", "updated", right=numbers)
+    headers = ["id", "name", "department", "status", "chunks", "masked", "size", "updated"]
     if reasons := any(document.reason for document in documents):
-        rows.add_column("reason")
+        headers.append("reason")
+    rows = table(*headers, right=numbers, wide=("name", "department"))
     for document in documents:
         cells: list[str | Text] = [
             document.id[:SHORT_ID],
@@ -121,7 +124,7 @@ def print_document(console: Console, document: Document, jobs: Sequence[Job]) ->
         if value:
             facts.add_row(name, value if isinstance(value, Text) else printable(value))
     console.print(facts)
-    rows = table("job", "status", "last stage", "started", "trace", "error", title="Ingestions")
+    rows = table("job", "status", "last stage", "started", "trace", "error", title="Ingestions", wide=("error",))
     for job in jobs:
         trace = (job.trace_id or "")[:SHORT_ID]
         cells = (job.status, job.stage or "", moment(job.created_at), trace, printable(job.error or ""))
@@ -146,11 +149,12 @@ def moment(time: datetime | None) -> str:
 
 
 def _print_not_ready(console: Console, documents: Sequence[Document]) -> None:
-    rows = table("file", "status", "reason", "message")
+    rows = table("file", "status", "reason", "message", wide=("file", "message"))
     for document in documents:
         if document.status is not DocumentStatus.READY:
-            message = printable(document.message or "")
-            rows.add_row(printable(document.name), _status(document.status), document.reason or "", message)
+            message = (document.message or "").removeprefix(f"{document.name}: ")
+            cells = (_status(document.status), document.reason or "", printable(message))
+            rows.add_row(printable(document.name), *cells)
     if rows.row_count:
         console.print()
         console.print(rows)

@@ -15,7 +15,7 @@ from llmflow.retrieval.fusion import FUSED
 from llmflow.retrieval.legs import DENSE, LEXICAL, REFERENCE
 from llmflow.schema import Answer, Candidate, Degradation, RetrievalResult
 
-_LEGS = frozenset({*LEXICAL, DENSE, REFERENCE})
+_LEGS = (*LEXICAL, DENSE, REFERENCE)
 _MAX_QUOTE = 200
 
 
@@ -24,7 +24,7 @@ def print_hits(console: Console, result: RetrievalResult) -> None:
     if not result.candidates:
         console.print("nothing found; `--threshold 0` shows what is there all the same")
         return
-    rows = table("#", "score", "file", "page", "passage", right=("#", "score", "page"))
+    rows = table("#", "score", "file", "page", "passage", right=("#", "score", "page"), wide=("file", "passage"))
     for rank, candidate in enumerate(result.candidates, 1):
         chunk = candidate.chunk
         passage = snippet(result.query.text, chunk.text)
@@ -40,7 +40,8 @@ def print_stages(console: Console, result: RetrievalResult) -> None:
     stages = _stages(result.candidates)
     console.print()
     if stages:
-        rows = table("#", "file", *(stage.replace("_", "\n") for stage in stages), title="Rank (score) in every stage")
+        headers = [stage.replace("_", "\n") for stage in stages]
+        rows = table("#", "file", *headers, title="Rank (score) in every stage", wide=("file",))
         for rank, candidate in enumerate(result.candidates, 1):
             chunk = candidate.chunk
             place = _place(chunk.document_name, chunk.page)
@@ -51,11 +52,15 @@ def print_stages(console: Console, result: RetrievalResult) -> None:
         console.print(rows)
     else:
         console.print("no passage reached the threshold")
-    legs = {name: value for name, value in result.timings_ms.items() if name in _LEGS}
+    legs = {name: result.timings_ms[name] for name in _LEGS if name in result.timings_ms}
     steps = {name: value for name, value in result.timings_ms.items() if name not in _LEGS}
-    console.print(f"\nretrieval  {_times(steps)}\nlegs       {_times(legs)}, side by side")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("retrieval", _times(steps))
+    facts.add_row("legs", f"{_times(legs)}, in parallel")
     if result.trace_id:
-        console.print(f"trace      llmflow traces {result.trace_id[:SHORT_ID]}")
+        facts.add_row("trace", f"llmflow traces {result.trace_id[:SHORT_ID]}")
+    console.print()
+    console.print(facts)
 
 
 def print_answer(console: Console, answer: Answer) -> None:
@@ -91,9 +96,9 @@ def print_degradations(console: Console, degradations: Sequence[Degradation]) ->
 
 
 def _stages(candidates: Sequence[Candidate]) -> list[str]:
-    """Every stage any candidate passed, the final one last."""
-    found = dict.fromkeys(score.stage for candidate in candidates for score in candidate.stages)
-    return sorted(found, key=lambda stage: stage == FUSED)
+    """Every stage any candidate passed, in the order of the pipeline."""
+    passed = {score.stage for candidate in candidates for score in candidate.stages}
+    return [stage for stage in (*_LEGS, FUSED) if stage in passed]
 
 
 def _score(score: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from llmflow.errors import UpstreamError
@@ -82,6 +82,7 @@ class Answerer:
                     yield Discarded(error.message)
                 draft.restart(Degradation("llm", error.message))
                 yield from self._extract(draft)
+        draft.mask_quotes(self._mask)
         yield Finished(draft.finish())
 
     def _abstain(self, draft: Draft) -> Iterator[TextDelta]:
@@ -181,6 +182,11 @@ class Draft:
         """Write on."""
         self.text += text
         return TextDelta(text)
+
+    def mask_quotes(self, mask: Callable[[str], str]) -> None:
+        """Quotes leave masked like the text; their spans stay those of the passage."""
+        with self.timed("mask"):
+            self.citations = [replace(citation, quote=mask(citation.quote)) for citation in self.citations]
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -57,6 +58,11 @@ class Indexer:
         with self.store.writing():
             self.store.delete_document(scope, document_id)
             self.index.delete_document(scope, document_id)
+
+    def counts(self, scope: Scope) -> Mapping[str, int]:
+        """How many chunks each document of a scope has."""
+        view = self.index.view(scope)
+        return Counter(view.document_id(int(row)) for row in np.flatnonzero(view.live))
 
     def swap(self, embedder: StaticEmbedder) -> None:
         """Embed every row with another embedder and swap the result in; readers see no gap."""

@@ -122,7 +122,7 @@ def load_embedder(folder: Path, version: str) -> StaticEmbedder | None:
     if not (folder / version).is_dir():
         raise ConfigurationError(
             f"the stored vectors were written by embedder {version}, but {folder / version} is gone; restore it from a"
-            " backup, or set embedder.enabled to false",
+            " backup, or set embedder.enabled to false (`llmflow train-embedder` then makes a new one)",
             param="data_dir",
         )
     return StaticEmbedder.load(folder / version)

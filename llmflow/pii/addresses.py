@@ -1,7 +1,7 @@
 """Korean postal addresses: province, city, town or road, number, building, joined into one span.
 
 Particles look like roads and towns (``별도로 3``, ``연구 활동``), so kiwi must read a place's
-name as a noun that is not a common one.
+name as nouns, and not as common ones alone.
 """
 
 from __future__ import annotations
@@ -85,6 +85,5 @@ def _names(match: re.Match[str]) -> list[str]:
 
 def _is_place(word: str) -> bool:
     parts = read_words([word])[word]
-    if len(parts) == 1 and parts[0].known and parts[0].tag == "NNG":
-        return False
-    return all(part.tag in _PLACE_TAGS for part in parts)
+    nouns = all(part.tag in _PLACE_TAGS for part in parts)
+    return nouns and any(part.tag == "NNP" or not part.known for part in parts)

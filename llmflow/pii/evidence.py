@@ -140,10 +140,10 @@ def _before(text: str, start: int, end: int) -> float:
     colon = stripped.endswith((":", "："))
     if colon:
         stripped = _REMARK.sub("", stripped[:-1].rstrip())
-    elif stripped.endswith("("):
-        stripped = stripped[:-1].rstrip()
     elif _BULLET.search(before):
         return 0.15 if _ITEM_END.match(text, end) else 0.05
+    elif stripped.endswith(("(", "-", "–")):
+        stripped = stripped[:-1].rstrip()
     elif stripped == before and not before.endswith("故"):
         return 0.0
     if stripped.endswith("故"):

@@ -43,6 +43,7 @@ def labelled(labels: str, pattern: str) -> str:
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _IP_V4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}(?:/(?:3[0-2]|[12]?\d)(?!\d))?(?!\.?\d)"
 _IP_V6 = r"(?<![\w:.])(?=[\da-f:]*\d)(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?:/\d{1,3})?(?![A-Za-z0-9:])"
+_YEARS = r"(?:(?:19|20)\d\d[- ]){3}(?:19|20)\d\d"
 _CARD_START = r"(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6(?:011|5\d\d)|35\d\d|9[4-6]\d\d)"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _BIRTH_DATE = (
@@ -59,7 +60,7 @@ PHONE_CONTEXT = (
     *("tel", "telephone", "phone", "mobile", "cell", "cellphone", "call", "contact", "number", "desk"),
     *("message", "messages", "answering"),
 )
-_NOT_A_DATE = r"(?!(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ])(?!(?:19|20)\d{2}-(?:19|20)\d{2}(?!\d))"
+NOT_A_DATE = r"(?!(?:19|20)\d{2}[-./ ]\d{1,2}[-./ ])(?!(?:19|20)\d{2}-(?:19|20)\d{2}(?!\d))"
 
 GENERAL = (
     Identifier(
@@ -71,7 +72,7 @@ GENERAL = (
         "CREDIT_CARD",
         r"\d{4}",
         (
-            (alone(r"\d{4}([- ])\d{4}\1\d{4}\1\d{4}"), 0.5),
+            (alone(rf"(?!{_YEARS})\d{{4}}([- ])\d{{4}}\1\d{{4}}\1\d{{4}}"), 0.5),
             (alone(r"3[47]\d\d([- ])\d{6}\1\d{5}|3[068]\d\d([- ])\d{6}\2\d{4}"), 0.5),
             (alone(r"\d{4}([- ])(?:\d{4}\1[*x]{4}|\d{2}[*x]{2}\1[*x]{4}|[*x]{4}\1[*x]{4})\1\d{4}"), 0.5),
             (alone(rf"{_CARD_START}\d{{12}}|3[47]\d{{13}}|3[068]\d{{12}}|(?:1800|2131)\d{{11}}|4\d{{12}}"), 0.4),
@@ -112,6 +113,11 @@ GENERAL = (
                 labelled(r"생년\s?월일|생\s?일|출생\s?일자?|출생\s?연월일|출생|\bd\.?o\.?b|birth|born", _BIRTH_DATE),
                 0.85,
             ),
+            (
+                rf"(?={_MONTH}\s\d)(?<=(?:\bd\.?o\.?b\b|birth|born)[^\d\n\[\]]{{0,10}}\b)"
+                rf"{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s(?:19|20)\d\d(?!\d)",
+                0.85,
+            ),
             (r"(?<=\bborn\s(?:in\s)?)(?:19|20)\d{2}(?!\d)", 0.7),
         ),
     ),
@@ -136,7 +142,7 @@ GENERAL = (
             ),
             (r"(?<![\d+])\+[1-9]\d{0,2}[-. ]?(?:\(\d{1,4}\)[-. ]?)?\d{1,4}(?:[-. ]?\d{2,4}){2,4}(?![\d-])", 0.6),
             # Any grouping, given a word for it.
-            (alone(rf"{_NOT_A_DATE}(?:\(\d{{2,4}}\)|\d{{2,4}})(?:[-. ]\d{{2,7}}){{1,4}}"), 0.15),
+            (alone(rf"{NOT_A_DATE}(?:\(\d{{2,4}}\)|\d{{2,4}})(?:[-. ]\d{{2,7}}){{1,4}}"), 0.15),
             (labelled(r"\b(?:phone|mobile|cell|tel|desk)(?:\s(?:number|no\.?))?", r"\d{9,12}"), 0.6),
         ),
         context=PHONE_CONTEXT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmflow.pii import checks
-from llmflow.pii.identifiers import PHONE_CONTEXT, Identifier, alone, labelled
+from llmflow.pii.identifiers import NOT_A_DATE, PHONE_CONTEXT, Identifier, alone, labelled
 
 _DATE = r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _HIDDEN = r"[*xX●○◯]{6,7}"
@@ -36,8 +36,11 @@ _REGION = r"서울|부산|대구|인천|광주|대전|울산|세종|경기(?:남
 # Letters of private, commercial, rental, delivery and military plates; those that also count
 # things (12조 3456억, 12주 2024년) only where nothing stands between.
 _PLATE = r"가나다라마거너더러머버서어저고노로모보소오누두루무부"
-_PLATE_TIGHT = rf"{_PLATE}도구조수우주바사아자배하허호육해공국합"
+_PLATE_TIGHT = rf"{_PLATE}도구수우주바사아자배하허호육해공국합"
 _COUNTED = r"(?!\d|\s?[억만천백원조명개건년월일호번])"
+
+# Case numbers of before 2000 look the same: 대법원 1997. 5. 30. 선고 97다4784 판결.
+_NO_CASE = r"(?<!(?:선고|대법원|판결|결정|법원)[^\n]{0,40})(?![^\n]{4,30}(?:판결|결정|사건))"
 
 KOREAN = (
     Identifier("KR_RRN", r"\d{6}", ((_registration("1-4"), 0.6),), check=checks.resident_number),
@@ -52,7 +55,7 @@ KOREAN = (
         r"\d{4}",
         (
             (alone(_PHONE), 0.75),
-            (alone(rf"{_AREA}\d{{7,8}}|{_SERVICE}\d{{4}}|\d{{3,4}}[-.]\d{{4}}"), 0.15),
+            (alone(rf"{_AREA}\d{{7,8}}|{_SERVICE}\d{{4}}|{NOT_A_DATE}\d{{3,4}}[-.]\d{{4}}"), 0.15),
         ),
         context=PHONE_CONTEXT,
     ),
@@ -110,8 +113,14 @@ KOREAN = (
         "VEHICLE",
         r"\d\s?[가-힣]\s?\d{4}",
         (
-            (rf"(?:(?<![가-힣])(?:{_REGION})\s?|(?<![\d가-힣-]))\d{{2,3}}[{_PLATE_TIGHT}]\d{{4}}{_COUNTED}", 0.7),
-            (rf"(?:(?<![가-힣])(?:{_REGION})\s?|(?<![\d가-힣-]))\d{{2,3}}[{_PLATE}]\s\d{{4}}{_COUNTED}", 0.5),
+            (
+                rf"(?:(?<![가-힣])(?:{_REGION})\s?|(?=\d\d)(?<![\d가-힣-]){_NO_CASE})\d{{2,3}}[{_PLATE_TIGHT}]\d{{4}}{_COUNTED}",
+                0.7,
+            ),
+            (
+                rf"(?:(?<![가-힣])(?:{_REGION})\s?|(?=\d\d)(?<![\d가-힣-]){_NO_CASE})\d{{2,3}}[{_PLATE}]\s\d{{4}}{_COUNTED}",
+                0.5,
+            ),
             (rf"(?<![가-힣])(?:{_REGION})\s?\d{{1,2}}\s?[{_PLATE_TIGHT}]\s?\d{{4}}{_COUNTED}", 0.7),
         ),
     ),

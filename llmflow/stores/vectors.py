@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,9 @@ from pymilvus.exceptions import MilvusException
 from llmflow.errors import InvalidInputError, StoreHeldError, UpstreamError
 from llmflow.schema import Chunk, ElementType, Scope
 
-# Its iterators warn on every call that Milvus Lite keeps no server time.
-logging.getLogger("pymilvus").setLevel(logging.ERROR)
+# They log with a stack trace what they raise, and warn that Milvus Lite keeps no server time.
+for _logger in ("pymilvus", "milvus_lite.server_manager"):
+    logging.getLogger(_logger).setLevel(logging.CRITICAL)
 
 SparseVector = dict[int, float]
 # pymilvus pings every 10 s; gRPC servers, Milvus Lite's among them, hang up on more than one in 5 minutes.
@@ -59,7 +60,7 @@ class VectorStore:
     Args:
         uri: a file for Milvus Lite or the address of a server.
         alias: name of the collection for readers.
-        dimensions: width of the embedding.
+        dimensions: width of the embedding in a new collection; one that exists keeps its own.
         token: credentials of a server.
 
     Raises:
@@ -93,10 +94,11 @@ class VectorStore:
                 self._collection = name
                 self._client.load_collection(name)
                 self._client.load_collection(self._passages_of(name))
+                self.dimensions = self._width(name)
                 version = name.removeprefix(f"{self.alias}_v_")
                 self._drop_others(name)
                 return str(version)
-        self._create("none")
+        self._create("none", self.dimensions)
         self._point_alias("none", exists=False)
         return "none"
 
@@ -158,7 +160,7 @@ class VectorStore:
         for name in (self._collection, self._passages_of(self._collection)):
             self._client.flush(name)
 
-    def rebuild(self, version: str, rows: Iterable[ChunkRow]) -> None:
+    def rebuild(self, version: str, rows: Sequence[ChunkRow]) -> None:
         """Write all rows into a new collection for another embedder version and swap it in.
 
         Readers see the old collection until the swap; writers wait. Where the rows are of that
@@ -167,20 +169,15 @@ class VectorStore:
         with self._write:
             if version == self.version:
                 return
-            self._create(version)
+            dimensions = len(rows[0].embedding) if rows else self.dimensions
+            self._create(version, dimensions)
             name = f"{self.alias}_v_{version}"
-            batch: list[ChunkRow] = []
-            for row in rows:
-                batch.append(row)
-                if len(batch) == _INSERT_BATCH:
-                    self._insert(name, batch)
-                    batch = []
-            self._insert(name, batch)
+            self._insert(name, rows)
             for written in (name, self._passages_of(name)):
                 self._client.flush(written)
             self._point_alias(version, exists=True)
             self._drop_others(name)
-            self.version = version
+            self.version, self.dimensions = version, dimensions
 
     def writing(self) -> threading.RLock:
         """The lock writers hold; take it to keep the rows still for longer than one call."""
@@ -190,6 +187,11 @@ class VectorStore:
         """Flush and release the store."""
         with self._write:
             self._client.close()
+            if "://" not in self.uri:
+                # The client alone would leave the engine running, and the file locked, until the process ends.
+                from milvus_lite.server_manager import server_manager_instance
+
+                server_manager_instance.release_server(self.uri)
 
     def _insert(self, collection: str, rows: Sequence[ChunkRow]) -> None:
         now = int(datetime.now(UTC).timestamp())
@@ -226,7 +228,7 @@ class VectorStore:
         finally:
             iterator.close()
 
-    def _create(self, version: str) -> None:
+    def _create(self, version: str, dimensions: int) -> None:
         chunks = f"{self.alias}_v_{version}"
         passages = self._passages_of(chunks)
         for name in (chunks, passages):
@@ -235,7 +237,7 @@ class VectorStore:
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         _add_keys(schema)
         schema.add_field("content", DataType.VARCHAR, max_length=_MAX_TEXT)
-        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=self.dimensions)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimensions)
         schema.add_field("page_number", DataType.INT64)
         schema.add_field("element_type", DataType.VARCHAR, max_length=32)
         schema.add_field("created_at", DataType.INT64)
@@ -246,13 +248,17 @@ class VectorStore:
         schema.add_field("article", DataType.VARCHAR, max_length=64)
         index = self._index()
         index.add_index("embedding", index_type="FLAT", metric_type="IP")
-        self._client.create_collection(chunks, schema=schema, index_params=index)
+        self._make(chunks, schema, index)
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         _add_keys(schema)
         schema.add_field("chunk_id", DataType.VARCHAR, max_length=64)
-        self._client.create_collection(passages, schema=schema, index_params=self._index())
-        self._client.load_collection(chunks)
-        self._client.load_collection(passages)
+        self._make(passages, schema, self._index())
+
+    def _make(self, name: str, schema: Any, index: Any) -> None:
+        self._client.create_collection(name, schema=schema)
+        # In step, the client sleeps half a second for each index; loading waits for all of them anyway.
+        self._client.create_index(name, index, sync=False)
+        self._client.load_collection(name)
 
     def _index(self) -> Any:
         index = self._client.prepare_index_params()
@@ -266,6 +272,10 @@ class VectorStore:
         change = self._client.alter_alias if exists else self._client.create_alias
         change(collection_name=name, alias=self.alias)
         self._collection = name
+
+    def _width(self, collection: str) -> int:
+        fields = {field["name"]: field for field in self._client.describe_collection(collection)["fields"]}
+        return int(fields["embedding"]["params"]["dim"])
 
     def _aliases(self, collection: str) -> list[str]:
         return list(self._client.list_aliases(collection)["aliases"])
@@ -283,7 +293,7 @@ class VectorStore:
 
 def _add_keys(schema: Any) -> None:
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
-    schema.add_field("document_id", DataType.VARCHAR, max_length=64)
+    schema.add_field("document_id", DataType.VARCHAR, max_length=512)
     schema.add_field("tenant_id", DataType.VARCHAR, max_length=256)
     schema.add_field("department", DataType.VARCHAR, max_length=256)
     schema.add_field("lexical", DataType.SPARSE_FLOAT_VECTOR)

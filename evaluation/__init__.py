@@ -1,0 +1,1 @@
+"""How good and how fast: metrics and benchmarks of LLMFlow beside its peers."""
