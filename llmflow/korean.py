@@ -24,7 +24,7 @@ _OTHER_RUN = re.compile(
     r"|(?P<number>\d+(?:[.,]\d+)*)"
     r"|(?P<script>[^\W\d_가-힣ㄱ-ㅣA-Za-zÀ-ɏ]+)"
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?。])[\"'”’)\]]*\s+|\n{2,}")
+_SENTENCE_END = re.compile(r"(?<=[.!?。])([\"'”’)\]]*)\s+|\n{2,}")
 _SPACES = re.compile(r"\s+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
@@ -116,7 +116,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 def _split_by_punctuation(text: str) -> list[tuple[int, int]]:
     spans, start = [], 0
-    for boundary in [match.span() for match in _SENTENCE_END.finditer(text)] + [(len(text), len(text))]:
+    # A closing quote or bracket belongs to the sentence before it.
+    ends = [(match.end(1) if match.lastindex else match.start(), match.end()) for match in _SENTENCE_END.finditer(text)]
+    for boundary in [*ends, (len(text), len(text))]:
         piece = text[start : boundary[0]]
         if piece.strip():
             begin = start + len(piece) - len(piece.lstrip())

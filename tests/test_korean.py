@@ -60,9 +60,7 @@ def test_english_is_stemmed_without_stop_words() -> None:
     assert grams("The employees are requesting the approvals") == grams("employee requested an approval")
     assert words("It is not in the THESE") == []
     # kiwi cuts English words at sentence ends; the Latin runs must not.
-    assert words("휴가는 e-mail로 approval. Requests 이후") == ["휴가", "이후", "e", "mail", "approv", "request"] or set(
-        words("휴가는 e-mail로 approval. Requests 이후")
-    ) == {"휴가", "이후", "e", "mail", "approv", "request"}
+    assert set(words("휴가는 e-mail로 approval. Requests 이후")) == {"휴가", "이후", "e", "mail", "approv", "request"}
 
 
 def test_other_scripts_are_cut_in_two() -> None:
@@ -82,7 +80,17 @@ def test_texts_come_back_in_order_and_empty_ones_are_empty() -> None:
 
 
 def test_spans_cover_every_word_and_never_overlap() -> None:
-    pieces = ["연차휴가는 15일이다.", " 😀😀 ", "See §3.2!", "\n\n", "가나다라.", "「개인정보 보호법」", "ㅋㅋ", "1,000원.", "漢"]
+    pieces = [
+        "연차휴가는 15일이다.",
+        " 😀😀 ",
+        "See §3.2!",
+        "\n\n",
+        "가나다라.",
+        "「개인정보 보호법」",
+        "ㅋㅋ",
+        "1,000원.",
+        "漢",
+    ]
     rng = random.Random(5)
     for _ in range(60):
         text = "".join(rng.choices(pieces, k=rng.randrange(1, 8)))
@@ -98,7 +106,7 @@ def test_sentences_split_both_languages() -> None:
     assert [korean[a:b] for a, b in sentences(korean)] == ["회의실은 미리 예약한다.", "예약하지 않으면 쓸 수 없다."]
     english = 'She said "no." Then she left.\n\nA heading\n\nThe end'
     assert [english[a:b] for a, b in sentences(english)] == [
-        'She said "no.',
+        'She said "no."',
         "Then she left.",
         "A heading",
         "The end",

@@ -163,7 +163,7 @@ class Ingester:
                 trace_id=trace.trace_id,
             )
             try:
-                document = self._attempt(scope, file, job, digest, unreadable)
+                document: Document | None = self._attempt(scope, file, job, digest, unreadable)
             except NotFoundError:  # deleted, or a later job of the document took over
                 document = self._overtaken(scope, job)
             trace.update(output=document.status.value if document else "deleted")

@@ -34,7 +34,7 @@ _cache: dict[str, Morphemes] = {}
 def read_words(words: Iterable[str]) -> dict[str, Morphemes]:
     """Morphemes of each word standing alone; those not seen before go through kiwi in one batch."""
     wanted = dict.fromkeys(words)
-    found = {word: _cache[word] for word in wanted if word in _cache}
+    found = {word: seen for word in wanted if (seen := _cache.get(word)) is not None}
     missing = [word for word in wanted if word not in found]
     if missing:
         new = dict(zip(missing, read_lines(missing), strict=True))
