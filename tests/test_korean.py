@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+from itertools import pairwise
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_spans_cover_every_word_and_never_overlap() -> None:
         text = "".join(rng.choices(pieces, k=rng.randrange(1, 8)))
         spans = [(s.start, s.end) for s in one(text)]
         assert all(0 <= start < end <= len(text) for start, end in spans), text
-        assert all(one_[1] <= other[0] for one_, other in zip(spans, spans[1:], strict=False)), text
+        assert all(one_[1] <= other[0] for one_, other in pairwise(spans)), text
         inside = [any(start <= at < end for start, end in spans) for at in range(len(text))]
         assert all(covered for at, covered in enumerate(inside) if text[at].isalnum()), text
 

@@ -231,7 +231,8 @@ def test_a_file_that_cannot_be_written_costs_no_call(
     make(tracer, "ask")
     tracer.flush()
     assert "1 observations are missing from the local traces: no such table: spans" in caplog.text
-    assert LocalTraces(path).recent() == ()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM traces").fetchone() == (0,)
 
 
 def test_a_file_that_is_none_of_ours_is_refused(path: Path) -> None:

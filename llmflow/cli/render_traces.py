@@ -14,6 +14,7 @@ from llmflow.cli.render import SHORT_ID, moment, table
 from llmflow.tracing import Trace, TraceNode, TraceSummary
 
 _MAX_VALUE = 80
+_MAX_INPUT = 32
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "bold red"}
 
 
@@ -22,11 +23,13 @@ def print_traces(console: Console, traces: Sequence[TraceSummary]) -> None:
     if not traces:
         console.print("no traces yet; every search, answer and ingestion leaves one")
         return
-    rows = table("trace", "name", "started", "ms", "steps", "errors", right=("ms", "steps", "errors"))
+    rows = table("trace", "name", "input", "started", "ms", "steps", "errors", right=("ms", "steps", "errors"))
     for trace in traces:
         errors = Text(str(trace.errors), style="bold red" if trace.errors else "dim")
         times = (moment(trace.start), f"{trace.duration_ms:,.1f}", str(trace.observations))
-        rows.add_row(trace.trace_id[:SHORT_ID], printable(trace.name), *times, errors)
+        about = Text(printable(trace.input or ""))
+        about.truncate(_MAX_INPUT, overflow="ellipsis")
+        rows.add_row(trace.trace_id[:SHORT_ID], printable(trace.name), about, *times, errors)
     console.print(rows)
 
 

@@ -99,7 +99,7 @@ class Ingester:
         Raises:
             InvalidInputError: a path does not exist, or the department is outside the scope.
         """
-        files = [_File(path, str(path), department) for path in find_files(paths)]
+        files = [_File(path, _source_of(path), department) for path in find_files(paths)]
         with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
             known = {(file.source, file.department) for file in files}
             resumed = [
@@ -288,3 +288,8 @@ def _examine(path: Path) -> tuple[str, int, OSError | None]:
         return sha256_of(path), path.stat().st_size, None
     except OSError as error:
         return "", 0, error
+
+
+def _source_of(path: Path) -> str:
+    """The path as text that every store takes, also where a file name is not Unicode."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

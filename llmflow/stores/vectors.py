@@ -35,6 +35,8 @@ _GRPC_OPTIONS = {"grpc.keepalive_time_ms": 600_000}
 _INSERT_BATCH = 500
 _READ_BATCH = 1000
 _MAX_TEXT = 65_535
+_EMPTY: SparseVector = {0: 2.0**-100}
+"""What stands for a vector without terms: Milvus wants at least one weight."""
 _CHUNK_FIELDS = (
     "id", "document_id", "content", "tenant_id", "department", "page_number", "element_type",
     "ordinal", "title", "document_name", "section_path", "article",
@@ -200,7 +202,7 @@ class VectorStore:
             passages = [
                 {
                     "id": f"{row.chunk.id}#{index}", "chunk_id": row.chunk.id, "document_id": row.chunk.document_id,
-                    "tenant_id": row.chunk.tenant, "department": row.chunk.department, "lexical": vector or {0: 0.0},
+                    "tenant_id": row.chunk.tenant, "department": row.chunk.department, "lexical": vector or _EMPTY,
                 }
                 for row in batch
                 for index, vector in enumerate(row.passages)
@@ -306,7 +308,7 @@ def _row(row: ChunkRow, created_at: int) -> dict[str, Any]:
         "document_id": chunk.document_id,
         "content": chunk.text,
         "embedding": row.embedding,
-        "lexical": row.lexical or {0: 0.0},
+        "lexical": row.lexical or _EMPTY,
         "tenant_id": chunk.tenant,
         "department": chunk.department,
         "page_number": -1 if chunk.page is None else chunk.page,
@@ -337,8 +339,9 @@ def _chunk(row: dict[str, Any]) -> Chunk:
     )
 
 
-def _sparse(vector: dict[int, float]) -> SparseVector:
-    return {int(key): float(value) for key, value in vector.items() if value}
+def _sparse(stored: dict[int, float]) -> SparseVector:
+    vector = {int(key): float(value) for key, value in stored.items()}
+    return {} if vector == _EMPTY else vector
 
 
 def _quote(value: str) -> str:

@@ -48,15 +48,20 @@ CREATE TABLE scores (
     PRIMARY KEY (trace_id, name)
 ) WITHOUT ROWID;
 """
+_SUMMARIES = """
+SELECT traces.*, (SELECT input FROM spans WHERE spans.trace_id = traces.trace_id AND parent_id IS NULL
+                  ORDER BY start_ns LIMIT 1) AS input FROM traces
+"""
 _ID_PREFIX = re.compile("[0-9a-f]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
 class TraceSummary:
-    """A trace in a list; ``name`` is that of its first observation."""
+    """A trace in a list; ``name`` and ``input`` are those of its outermost observation."""
 
     trace_id: str
     name: str
+    input: str | None
     start: datetime
     duration_ms: float
     observations: int
@@ -154,7 +159,7 @@ class LocalTraces:
         if not self._path.exists():
             return ()
         with closing(self._open()) as connection:
-            rows = connection.execute("SELECT * FROM traces ORDER BY start_ns DESC LIMIT ?", (limit,))
+            rows = connection.execute(f"{_SUMMARIES} ORDER BY start_ns DESC LIMIT ?", (limit,))
             return tuple(_summary(row) for row in rows)
 
     def get(self, id_or_prefix: str) -> Trace:
@@ -168,7 +173,7 @@ class LocalTraces:
         if not _ID_PREFIX.fullmatch(prefix) or not self._path.exists():
             raise _no_trace(id_or_prefix)
         with closing(self._open()) as connection:
-            found = connection.execute("SELECT * FROM traces WHERE trace_id GLOB ? LIMIT 2", (prefix + "*",)).fetchall()
+            found = connection.execute(f"{_SUMMARIES} WHERE trace_id GLOB ? LIMIT 2", (prefix + "*",)).fetchall()
             if not found:
                 raise _no_trace(id_or_prefix)
             if len(found) > 1:
@@ -200,6 +205,7 @@ def _summary(row: sqlite3.Row) -> TraceSummary:
     return TraceSummary(
         trace_id=row["trace_id"],
         name=row["name"],
+        input=row["input"],
         start=datetime.fromtimestamp(row["start_ns"] / 1e9, UTC),
         duration_ms=(row["end_ns"] - row["start_ns"]) / 1e6,
         observations=row["observations"],

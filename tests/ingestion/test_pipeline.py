@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import docx
@@ -339,15 +340,19 @@ def test_a_file_that_vanishes_after_it_was_listed_fails_alone(runtime: Runtime, 
     assert "No such file" in str(outcomes["1.md"].message)
 
 
-def test_a_file_name_that_is_not_unicode_is_ingested(runtime: Runtime, tmp_path: Path) -> None:
+def test_file_names_that_are_not_unicode_are_ingested(runtime: Runtime, tmp_path: Path) -> None:
     # As unzipping an archive made on Korean Windows leaves them.
-    name = os.fsencode(tmp_path) + b"/" + "휴가규정.md".encode("cp949")
-    Path(os.fsdecode(name)).write_text("# 휴가\n\n연차휴가는 17일이다.\n", encoding="utf-8")
-    (outcome,) = ingest(runtime, tmp_path).values()
-    assert outcome.document.status is DocumentStatus.READY, outcome.document.message
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name, text in {"휴가.md": "연차휴가는 17일이다.", "출장.md": "숙박비는 12만원까지다."}.items():
+        path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name.encode("cp949")))
+        path.write_text(f"# 규정\n\n{text}\n", encoding="utf-8")
+    outcomes = ingest(runtime, folder)
+    assert len(outcomes) == 2
+    for outcome in outcomes.values():
+        assert outcome.document.status is DocumentStatus.READY, outcome.document.message
     assert "17일" in found_text(runtime, "연차휴가")
-    (again,) = ingest(runtime, tmp_path).values()
-    assert again.unchanged
+    assert all(outcome.unchanged for outcome in ingest(runtime, folder).values())
 
 
 # Same bytes, departments, threads
@@ -403,10 +408,8 @@ def test_ingestions_deletions_and_searches_side_by_side(runtime: Runtime, tmp_pa
         while not done.is_set():
             document = runtime.database.find(HR, "인사", str(files[3]))
             if document:
-                try:
+                with suppress(NotFoundError):
                     runtime.delete(HR, document.id)
-                except NotFoundError:
-                    pass
             found(runtime, "기숙사 통금")
 
     runtime.indexer  # noqa: B018 - opened before the threads need it

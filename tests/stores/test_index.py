@@ -113,9 +113,9 @@ def test_a_view_never_changes() -> None:
 
     def picture() -> list[object]:
         return [
-            *(view.lexical(level, query, K1, B).scores.tolist() for level in LEVELS), view.dense(direction).scores.tolist(),
-            view.article(None, "제1조").tolist(), len(view), view.live.tolist(), view.documents.tolist(),
-            [view.chunk_id(at) for at in range(40)],
+            *(view.lexical(level, query, K1, B).scores.tolist() for level in LEVELS),
+            view.dense(direction).scores.tolist(), view.article(None, "제1조").tolist(), len(view), view.live.tolist(),
+            view.documents.tolist(), [view.chunk_id(at) for at in range(40)],
         ]  # fmt: skip
 
     before = picture()
