@@ -23,7 +23,7 @@ FULL = ChunkRow(
         text='제60조 "연차"\n1,000원 \\ 끝\t| a | b |', title="근로기준법 'x'", document_name="규정 (2026).pdf",
         section_path=("제4장", '"휴가"', "제60조"), page=3, element_type=ElementType.TABLE, article="제60조의2",
     ),
-    {2: 1.5, 4_294_967_295: 3.0}, ({2: 1.0}, {}, {4: 2.5, 4_294_967_294: 1.0}),
+    {2: 1.5, 4_294_967_294: 3.0}, ({2: 1.0}, {}, {4: 2.5, 4_294_967_293: 1.0}),
     np.arange(WIDTH, dtype=np.float32),
 )  # fmt: skip
 

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from small_corpus import chunk
+
+from llmflow.retrieval.deduplication import deduplicate
+from llmflow.schema import Candidate
+
+LONG = "연차휴가는 시작 3일 전까지 그룹웨어에서 신청하고 부서장의 결재를 받아야 한다. " + " ".join(
+    f"{number}번째 문장은 서로 다른 낱말 {number * 7919}을 담는다." for number in range(40)
+)
+
+
+def kept(*texts: str) -> list[int]:
+    candidates = [Candidate(chunk(str(number), text), 1.0 - number / 100) for number, text in enumerate(texts)]
+    return [int(candidate.chunk.id) for candidate in deduplicate(candidates)]
+
+
+def test_the_best_ranked_of_near_identical_texts_stays() -> None:
+    assert kept(LONG, "다른 글", LONG.replace("3일", "5일"), LONG.replace(" ", "\n"), LONG + "!") == [0, 1]
+    assert kept(LONG.replace("3일", "5일"), LONG) == [0]
+
+
+def test_texts_that_share_much_but_not_nearly_all_stay() -> None:
+    assert kept(LONG, LONG[: len(LONG) * 9 // 10], LONG[len(LONG) // 2 :]) == [0, 1, 2]
+
+
+def test_short_and_empty_texts() -> None:
+    assert kept("휴가", "휴 가", "휴일", "", " ", "a", "A") == [0, 2, 3, 5, 6]
+
+
+def test_candidates_are_drawn_one_by_one() -> None:
+    def endless():  # type: ignore[no-untyped-def]
+        number = 0
+        while True:
+            yield Candidate(chunk(str(number), f"글 {number} " * 5), 1.0)
+            number += 1
+
+    found = deduplicate(endless())
+    assert [next(found).chunk.id for _ in range(3)] == ["0", "1", "2"]
