@@ -102,7 +102,8 @@ class AnalyzedText:
 def analyze(texts: Iterable[str]) -> Iterator[list[Sentence]]:
     """Sentences with token streams of each text, in order, kiwi running two threads wide."""
     texts = list(texts)
-    korean = iter(tagger().tokenize([text for text in texts if has_hangul(text)], normalize_coda=True))
+    hangul = [text for text in texts if has_hangul(text)]
+    korean = iter(tagger().tokenize(hangul, normalize_coda=True)) if hangul else iter(())
     for text in texts:
         yield _analyze_one(text, next(korean) if has_hangul(text) else [])
 

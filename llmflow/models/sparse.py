@@ -26,8 +26,8 @@ _PASSAGE_GRAMS = 120
 
 @lru_cache(maxsize=1_000_000)
 def dimension(term: str, stream: Stream) -> int:
-    """The dimension of a term: an even 32-bit hash, plus one in the ``words`` stream."""
-    return (zlib.crc32(term.encode()) & 0xFFFFFFFE) | _BIT[stream]
+    """The dimension of a term: an even 31-bit hash, plus one in the ``words`` stream."""
+    return (zlib.crc32(term.encode()) & 0x7FFFFFFE) | _BIT[stream]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,15 @@ from llmflow.korean import AnalyzedText, analyze, has_hangul, normalize
 from llmflow.schema import Query
 
 MAX_QUERY_CHARACTERS = 8_000
-_ARTICLE = re.compile(r"제?\s*(?P<number>\d{1,4})\s*조(?:\s*의\s*(?P<branch>\d{1,3}))?(?![가-힣]*원)")
-_LAW_WORD = re.compile(r"(?:법|법률|령|규칙|규정|조례|헌법|지침|강령|내규|세칙|정관|약관)$")
+_ARTICLE = re.compile(
+    r"제?\s*(?P<number>\d{1,4})\s*조(?:\s*의\s*(?P<branch>\d{1,3}))?"
+    # What may follow: no Hangul or the first syllable of a particle ("제1조건" is no article, "3조 원" an amount).
+    r"(?!(?:\s*[\d,]+\s*[천백십만억]+)*\s*원)(?=[^가-힣]|$|[에의를을은는이가와과로상및부까도만제란라])"
+)
+_LAW_WORD = re.compile(
+    r"(?P<name>.*(?:법|법률|령|규칙|규정|조례|헌법|지침|강령|내규|세칙|정관|약관))(?:의|상|에|은|는|이|을|를|과|와)?"
+)
+_SAME_LAW = re.compile(r"(?:[\s,·ㆍ、~및와과의]|또는|내지|부터|제?\s*\d+\s*[항호목])*")
 _MAX_LAW_WORDS = 10
 
 
@@ -48,14 +55,19 @@ def find_references(text: str) -> tuple[tuple[str | None, str], ...]:
     names one (법, 규정, ...); None where no such word stands before the article.
     """
     references: dict[tuple[str | None, str], None] = {}
+    law, end = None, 0
     for match in _ARTICLE.finditer(text):
-        if not (match.group().startswith("제") or _law_before(text[: match.start()])):
-            continue
-        article = f"제{int(match['number'])}조" + (f"의{int(match['branch'])}" if match["branch"] else "")
-        references[_law_before(text[: match.start()]), article] = None
+        # In "근로기준법 제60조, 제61조" the second article is of the same law.
+        if not _SAME_LAW.fullmatch(text[end : match.start()]):
+            law = _law_before(text[: match.start()])
+        end = match.end()
+        if law is not None or match.group().startswith("제"):
+            article = f"제{int(match['number'])}조" + (f"의{int(match['branch'])}" if match["branch"] else "")
+            references[law, article] = None
     return tuple(references)
 
 
 def _law_before(text: str) -> str | None:
     words = text.replace("「", " ").replace("」", " ").split()[-_MAX_LAW_WORDS:]
-    return " ".join(words) if words and _LAW_WORD.search(words[-1]) else None
+    named = _LAW_WORD.fullmatch(words[-1]) if words else None
+    return " ".join([*words[:-1], named["name"]]) if named else None

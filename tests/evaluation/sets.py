@@ -52,9 +52,13 @@ SUBJECTS = (
     ("Visitors", "Visitors sign in at reception and wear a badge at all times."),
 )
 QUESTIONS = {
-    "q1": "연차휴가를 언제까지 신청하나요?", "q2": "출장비의 정산 기한", "q3": "비밀번호는 며칠마다 바꾸나", "q4": "회의실을 예약하려면",
-    "q5": "How are visitors badged?", "q6": "working from home days",
-}  # fmt: skip
+    "q1": "연차휴가를 언제까지 신청하나요?",
+    "q2": "출장비의 정산 기한",
+    "q3": "비밀번호는 며칠마다 바꾸나",
+    "q4": "회의실을 예약하려면",
+    "q5": "How are visitors badged?",
+    "q6": "working from home days",
+}
 RELEVANT = {"q1": "d0", "q2": "d2", "q3": "d3", "q4": "d5", "q5": "d9", "q6": "d7"}
 
 

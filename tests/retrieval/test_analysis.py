@@ -72,3 +72,21 @@ def test_an_overlong_question_is_refused_with_both_numbers() -> None:
     assert analyze_query("a" * MAX_QUERY_CHARACTERS).query.language == "en"
     with pytest.raises(InvalidInputError, match=r"8,001 characters.*8,000"):
         analyze_query("a" * (MAX_QUERY_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "references"),
+    [
+        (
+            "근로기준법 제60조, 제61조 및 제62조",
+            (("근로기준법", "제60조"), ("근로기준법", "제61조"), ("근로기준법", "제62조")),
+        ),
+        ("근로기준법의 제60조는", (("근로기준법", "제60조"),)),
+        ("근로기준법 시행령 제7조 제1항과 제8조", (("근로기준법 시행령", "제7조"), ("근로기준법 시행령", "제8조"))),
+        ("이 계약의 제1조건", ()),
+        ("제2조직을 개편한다", ()),
+        ("예산법 3조 원", ()),
+    ],
+)
+def test_lists_of_articles_and_look_alikes(text: str, references: tuple[tuple[str | None, str], ...]) -> None:
+    assert find_references(text) == references
