@@ -139,7 +139,7 @@ def _search(
     runs: dict[str, dict[str, dict[str, float]]] = {"llmflow": {}}
     timings: dict[str, list[float]] = {}
     view = runtime.indexer.index.view(SCOPE)
-    top_k = min(MAX_TOP_K, max(1, round(2 * DEPTH * len(view) / len(data.corpus))))
+    top_k = min(MAX_TOP_K, max(1, round(1.2 * DEPTH * len(view) / len(data.corpus))))
     runtime.search(SCOPE, next(iter(data.queries.values())))
     for number, (query, text) in enumerate(data.queries.items(), 1):
         started = time.perf_counter()

@@ -129,7 +129,7 @@ def test_deletion_and_failure_are_traced(runtime: Runtime, tmp_path: Path) -> No
         runtime.search(SCOPE, "연차휴가", top_k=0)
     runtime.tracer.flush()
     failed, deleted, _ = runtime.traces.recent()
-    assert (failed.name, failed.errors) == ("search", 2)
+    assert (failed.name, failed.errors) == ("search", 1)
     assert (deleted.name, deleted.errors) == ("delete", 0)
 
 

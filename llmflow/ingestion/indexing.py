@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain, compress
 
 import numpy as np
 
@@ -61,8 +62,8 @@ class Indexer:
 
     def counts(self, scope: Scope) -> Mapping[str, int]:
         """How many chunks each document of a scope has."""
-        view = self.index.view(scope)
-        return Counter(view.document_id(int(row)) for row in np.flatnonzero(view.live))
+        segments = self.index.view(scope).segments
+        return Counter(chain.from_iterable(compress(segment.documents, segment.live) for segment in segments))
 
     def swap(self, embedder: StaticEmbedder) -> None:
         """Embed every row with another embedder and swap the result in; readers see no gap."""

@@ -23,6 +23,8 @@ from llmflow.stores.vectors import VectorStore
 from llmflow.tracing import Tracer, in_current_trace
 
 MAX_TOP_K = 1000
+_SPARE = 15
+"""Chunks read beyond those asked for, to take the place of duplicates."""
 
 
 class Retriever:
@@ -118,7 +120,7 @@ class Retriever:
         """The first ``top_k`` that pass gate and deduplication; chunks are read in blocks."""
         passing = fused.order[fused.scores[fused.order] >= threshold]
         selected: list[Candidate] = []
-        for candidate in deduplicate(self._read(scope, view, fused, passing, block=max(2 * top_k, 20))):
+        for candidate in deduplicate(self._read(scope, view, fused, passing, block=top_k + _SPARE)):
             selected.append(candidate)
             if len(selected) == top_k:
                 break
