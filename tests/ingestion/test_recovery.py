@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -79,7 +80,9 @@ def killed_at(data: Path, documents: Path, place: str, after: int = 1, delay_s: 
     """Ingest in a process that ends by SIGKILL: its own, or ours ``delay_s`` after so many outcomes."""
     settings = settings_in(data).model_dump_json(exclude_unset=True)
     with subprocess.Popen(
-        [sys.executable, "-c", VICTIM, settings, str(documents), place, str(after)], stdout=subprocess.PIPE
+        [sys.executable, "-c", VICTIM, settings, str(documents), place, str(after)],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(data.parent)},  # what it leaves goes with the test
     ) as process:
         assert process.stdout is not None
         if place == "any moment":
