@@ -57,6 +57,7 @@ def main(
                 runtime.train_embedder()
                 for number in threads:
                     report.append({"chunks": size, "threads": number, **_measure(runtime, questions, number)})
+                    print(json.dumps(report[-1]), file=sys.stderr, flush=True)
     _print(report)
     if out:
         out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

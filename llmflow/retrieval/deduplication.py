@@ -1,42 +1,25 @@
-"""Deduplication: of near-identical passages only the best-ranked stays."""
+"""Deduplication: of passages that say the same, letter for letter, only the best-ranked stays.
+
+Texts that differ in as little as one number are both kept: in policies and statutes that
+number is what matters.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from heapq import nsmallest
 
 from llmflow.schema import Candidate
 
-_SHINGLE = 5
-_SIMILARITY = 0.95
-_SKETCH = 8
-
 
 def deduplicate(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-    """Candidates in order, without those whose text nearly repeats an earlier one's.
+    """Candidates in order, without those whose letters and digits repeat an earlier one's.
 
-    Two texts are near-identical when the sets of their character 5-grams, white space aside,
-    have a Jaccard index of at least .95.
+    White space, punctuation and case make no difference.
     """
-    kept: dict[int, list[frozenset[str]]] = {}
+    seen: set[str] = set()
     for candidate in candidates:
-        shingles = _shingles(candidate.chunk.text)
-        # Texts this similar share one of their smallest hashes (a bottom-k sketch) all but surely.
-        sketch = nsmallest(_SKETCH, map(hash, shingles))
-        if not any(_similar(shingles, other) for key in sketch for other in kept.get(key, ())):
-            for key in sketch:
-                kept.setdefault(key, []).append(shingles)
+        text = candidate.chunk.text
+        letters = "".join(filter(str.isalnum, text)).casefold() or text
+        if letters not in seen:
+            seen.add(letters)
             yield candidate
-
-
-def _shingles(text: str) -> frozenset[str]:
-    squeezed = "".join(text.split())
-    return frozenset(squeezed[i : i + _SHINGLE] for i in range(max(len(squeezed) - _SHINGLE + 1, 1)))
-
-
-def _similar(one: frozenset[str], other: frozenset[str]) -> bool:
-    small, large = sorted((len(one), len(other)))
-    if small < _SIMILARITY * large:
-        return False
-    common = len(one & other)
-    return common >= _SIMILARITY * (len(one) + len(other) - common)
