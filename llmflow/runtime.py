@@ -86,7 +86,8 @@ class Runtime:
         """The writer of vectors and index."""
         enabled = self.settings.embedder.enabled
         embedder = load_embedder(self.settings.models_dir, self.vectors.version) if enabled else None
-        return Indexer(self.vectors, SearchIndex(self.vectors.rows()), self.settings.retrieval, embedder)
+        index = SearchIndex(self.vectors.rows(), self.vectors.version)
+        return Indexer(self.vectors, index, self.settings.retrieval, embedder)
 
     @cached_property
     def trainer(self) -> EmbedderTrainer:

@@ -70,7 +70,7 @@ class Indexer:
         with self.store.writing():
             rows = _embed(list(self.store.rows()), embedder)
             self.store.rebuild(embedder.version, rows)
-            self.index.replace_all(rows)
+            self.index.replace_all(rows, embedder.version)
             self.embedder = embedder
 
 

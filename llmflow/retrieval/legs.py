@@ -35,6 +35,8 @@ def dense_leg(view: View, text: AnalyzedText, embedder: StaticEmbedder) -> Leg:
     """Cosine of question and chunk in the embedder's space."""
 
     def search() -> LegScores:
+        if view.version not in (None, embedder.version):
+            raise RuntimeError("the embedder is being swapped; ask again")
         vectors = encode_query(text.body)
         return view.dense(embedder.encode([{key: tf for vector in vectors.values() for key, tf in vector.items()}])[0])
 

@@ -51,11 +51,21 @@ class _Segment:
         return np.repeat(self.live, np.diff(self.first))
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    segments: dict[tuple[str, str], tuple[_Segment, ...]]
+    version: str | None
+
+
 @dataclass(frozen=True)
 class View:
-    """An unchanging picture of the rows a scope may see; rows count through all segments."""
+    """An unchanging picture of the rows a scope may see; rows count through all segments.
+
+    ``version`` names the embedder of the rows' vectors, where it is known.
+    """
 
     segments: tuple[_Segment, ...]
+    version: str | None = None
 
     def __len__(self) -> int:
         return int(self.live.sum())
@@ -142,15 +152,16 @@ class View:
 class SearchIndex:
     """Segments by (tenant, department). Safe to read while one writer changes it."""
 
-    def __init__(self, rows: Iterable[ChunkRow] = ()) -> None:
+    def __init__(self, rows: Iterable[ChunkRow] = (), version: str | None = None) -> None:
         self._lock = threading.Lock()
-        self._segments: dict[tuple[str, str], tuple[_Segment, ...]] = {}
+        self._rows = _Rows({}, version)
         self.upsert(list(rows))
 
     def view(self, scope: Scope) -> View:
         """The rows of the scope's tenant and departments as they are now."""
-        parts = [self._segments.get((scope.tenant, department), ()) for department in dict.fromkeys(scope.departments)]
-        return View(tuple(segment for part in parts for segment in part))
+        rows = self._rows
+        parts = [rows.segments.get((scope.tenant, department), ()) for department in dict.fromkeys(scope.departments)]
+        return View(tuple(segment for part in parts for segment in part), rows.version)
 
     def upsert(self, rows: Sequence[ChunkRow]) -> None:
         """Add chunks; a chunk with the same id is replaced."""
@@ -161,30 +172,31 @@ class SearchIndex:
             for key, group in groups.items():
                 new = {row.chunk.id for row in group}
                 old = tuple(
-                    _without(segment, [id_ in new for id_ in segment.ids]) for segment in self._segments.get(key, ())
+                    _without(segment, [id_ in new for id_ in segment.ids])
+                    for segment in self._rows.segments.get(key, ())
                 )
-                self._segments[key] = _compact((*old, _segment(group)))
+                self._rows.segments[key] = _compact((*old, _segment(group)))
 
     def delete_document(self, scope: Scope, document_id: str) -> None:
         """Remove a document's chunks."""
         with self._lock:
             for department in scope.departments:
                 key = (scope.tenant, department)
-                if key in self._segments:
-                    self._segments[key] = _compact(tuple(
+                if key in self._rows.segments:
+                    self._rows.segments[key] = _compact(tuple(
                         _without(segment, [document == document_id for document in segment.documents])
-                        for segment in self._segments[key]
+                        for segment in self._rows.segments[key]
                     ))  # fmt: skip
 
-    def replace_all(self, rows: Iterable[ChunkRow]) -> None:
+    def replace_all(self, rows: Iterable[ChunkRow], version: str | None = None) -> None:
         """Start anew from ``rows``; readers see either the old rows or the new ones."""
-        other = SearchIndex(rows)
+        other = SearchIndex(rows, version)
         with self._lock:
-            self._segments = other._segments
+            self._rows = other._rows
 
     def count(self) -> int:
         """Live chunks of everybody."""
-        return sum(int(segment.live.sum()) for part in self._segments.values() for segment in part)
+        return sum(int(segment.live.sum()) for part in self._rows.segments.values() for segment in part)
 
 
 def _segment(rows: Sequence[ChunkRow]) -> _Segment:
