@@ -86,7 +86,10 @@ class Runtime:
         """The writer of vectors and index."""
         enabled = self.settings.embedder.enabled
         embedder = load_embedder(self.settings.models_dir, self.vectors.version) if enabled else None
-        index = SearchIndex(self.vectors.rows(), self.vectors.version)
+        # What a killed ingestion left half written is not found until it is finished.
+        unfinished = self.database.unfinished_ids()
+        rows = (row for row in self.vectors.rows() if row.chunk.document_id not in unfinished)
+        index = SearchIndex(rows, self.vectors.version)
         return Indexer(self.vectors, index, self.settings.retrieval, embedder)
 
     @cached_property

@@ -254,3 +254,23 @@ print(sorted({{"torch", "presidio_analyzer", "langfuse"}} & set(sys.modules)))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert ran.stdout.split("\n")[:2] == ["0", "[]"]
+
+
+def test_what_a_killed_ingestion_left_is_not_found_until_it_is_finished(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "data")
+    with Runtime(settings) as runtime:
+        document = ingest(runtime, tmp_path)
+        assert runtime.search(SCOPE, "연차휴가").candidates
+        runtime.database.begin(
+            SCOPE,
+            "인사",
+            source=document.source,
+            name=document.name,
+            mime_type=document.mime_type,
+            size_bytes=document.size_bytes,
+            sha256=document.sha256,
+        )
+    with Runtime(settings) as runtime:
+        assert runtime.search(SCOPE, "연차휴가").candidates == ()
+        ingest(runtime, tmp_path)
+        assert runtime.search(SCOPE, "연차휴가").candidates

@@ -285,6 +285,12 @@ class Database:
                 return
             last = ids[-1]
 
+    def unfinished_ids(self) -> frozenset[str]:
+        """Documents of every tenant that an ingestion was at: for building the search index, never for answering."""
+        query = select(DocumentRow.id).where(DocumentRow.status.in_(_NO_OUTCOME))
+        with self._reading.begin() as session:
+            return frozenset(session.scalars(query))
+
     def delete(self, scope: Scope, id_or_prefix: str) -> Document:
         """Delete a document and its jobs; what was deleted is returned.
 
