@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from llmflow.stores.engine import READS, open_engine
 from llmflow.stores.scoping import by_prefix, document_id, documents_within, running_job, within
 from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job, storable
 
-_PAGE = 1000
 _UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 _NO_OUTCOME = (DocumentStatus.PENDING, DocumentStatus.PROCESSING)
 
@@ -267,23 +266,6 @@ class Database:
         with self._reading.begin() as session:
             found = {DocumentStatus(status): count for status, count in session.execute(query)}
         return {status: found.get(status, 0) for status in DocumentStatus}
-
-    def ready_ids(self, scope: Scope) -> Iterator[str]:
-        """The ids of all ``READY`` documents, ascending; any number, read page by page."""
-        last = ""
-        while True:
-            query = (
-                select(DocumentRow.id)
-                .where(*within(scope), DocumentRow.status == DocumentStatus.READY, DocumentRow.id > last)
-                .order_by(DocumentRow.id)
-                .limit(_PAGE)
-            )
-            with self._reading.begin() as session:
-                ids = session.scalars(query).all()
-            yield from ids
-            if len(ids) < _PAGE:
-                return
-            last = ids[-1]
 
     def unfinished_ids(self) -> frozenset[str]:
         """Documents of every tenant that an ingestion was at: for building the search index, never for answering."""

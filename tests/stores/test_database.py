@@ -198,7 +198,6 @@ def test_what_lies_outside_the_scope_does_not_exist(database: Database) -> None:
         assert database.jobs(scope, document.id) == ()
         assert database.documents(scope) == ((), 0)
         assert set(database.counts(scope).values()) == {0}
-        assert list(database.ready_ids(scope)) == []
         assert database.interrupted(scope) == ()
     assert database.get(ALL, document.id) == document
 
@@ -259,11 +258,10 @@ def test_listing_pages_filters_and_counts(database: Database) -> None:
             database.documents(HR, limit=limit, offset=offset)
 
 
-def test_ready_ids_reads_on_over_many_pages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmflow.stores.database._PAGE", 3)
-    made = {ready(database, f"/docs/{number}.md").id for number in range(9)}
+def test_unfinished_documents_of_everybody(database: Database) -> None:
+    ready(database, "/docs/ready.md")
     begin(database, source="/docs/unfinished.md")
-    assert list(database.ready_ids(HR)) == sorted(made)
+    assert database.unfinished_ids() == {document_id(HR.tenant, "hr", "/docs/unfinished.md")}
 
 
 def test_deleting_takes_the_jobs_along(database: Database) -> None:
