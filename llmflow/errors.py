@@ -49,10 +49,52 @@ class InvalidInputError(LLMFlowError):
     code = "invalid_input"
 
 
+class ConflictError(InvalidInputError):
+    """The call cannot be taken while something else is under way."""
+
+    code = "conflict"
+
+
 class NotFoundError(LLMFlowError):
     """The named thing does not exist in the caller's scope."""
 
     code = "not_found"
+
+
+class AuthenticationError(LLMFlowError):
+    """There is no credential, or it is not valid (any more)."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(LLMFlowError):
+    """The credential is valid, but its role does not allow the call."""
+
+    code = "forbidden"
+
+
+class TooLargeError(LLMFlowError):
+    """A request or a file is larger than allowed."""
+
+    code = "too_large"
+
+
+class RateLimitedError(LLMFlowError):
+    """A key made more requests than it may; ``details`` has ``retry_after_s``."""
+
+    code = "rate_limited"
+
+
+class OverloadedError(LLMFlowError):
+    """The server has as many requests in progress as it takes; ``details`` has ``retry_after_s``."""
+
+    code = "overloaded"
+
+
+class DeadlineError(LLMFlowError):
+    """The time allowed for a request is over."""
+
+    code = "timeout"
 
 
 class StoreHeldError(LLMFlowError):

@@ -5,36 +5,48 @@ Nothing is opened before it is needed: listing documents loads no tagger, asking
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from llmflow.generation.answer import Answerer, AnswerEvent, Finished
 from llmflow.ingestion.indexing import Indexer
+from llmflow.ingestion.leases import Worker
 from llmflow.ingestion.pipeline import Ingester, Outcome
 from llmflow.ingestion.training import EmbedderTrainer, Trained, load_embedder
-from llmflow.models.llm import LLMClient
+from llmflow.korean import tagger
+from llmflow.models.llm import LLMClient, Message
 from llmflow.pii.masker import Masker
 from llmflow.retrieval.pipeline import Retriever
 from llmflow.schema import Answer, Document, RetrievalResult, Scope
 from llmflow.settings import Settings
 from llmflow.stores.database import Database
+from llmflow.stores.feedback import FeedbackStore
 from llmflow.stores.index import SearchIndex
-from llmflow.stores.objects import FileObjectStore
+from llmflow.stores.keys import KeyStore
+from llmflow.stores.keyvalue import KeyValueStore, open_keyvalue
+from llmflow.stores.objects import ObjectStore, open_objects
+from llmflow.stores.ownership import Ownership
+from llmflow.stores.queue import JobQueue
 from llmflow.stores.vectors import VectorStore
-from llmflow.tracing import LocalTraces, Tracer
+from llmflow.tracing import LocalTraces, Tracer, in_own_context
 
 
 class Runtime:
     """LLMFlow, built from settings. Use as a context manager, or call :meth:`close`.
 
+    Args:
+        owner: whether this process owns the vector store. One that does not can run jobs, and
+            leaves the last stage of each to the owner.
+
     Raises:
         StoreHeldError: when the stores are first needed and another process holds them.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, owner: bool = True) -> None:
         self.settings = settings
+        self.owner = owner
         settings.data_dir.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Runtime:
@@ -61,9 +73,24 @@ class Runtime:
         return Database(self.settings.database_url)
 
     @cached_property
-    def objects(self) -> FileObjectStore:
+    def queue(self) -> JobQueue:
+        """Jobs that wait, of every tenant."""
+        return JobQueue(self.database.engine)
+
+    @cached_property
+    def worker(self) -> Worker:
+        """This process among those that run jobs."""
+        return Worker(self.queue, self.settings.data_dir / "workers", self.settings.jobs.lease_s)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
         """Original files."""
-        return FileObjectStore(self.settings.objects_root)
+        return open_objects(self.settings)
+
+    @cached_property
+    def keyvalue(self) -> KeyValueStore:
+        """Cache, chat history and rate limits."""
+        return open_keyvalue(self.settings.keyvalue_url)
 
     @cached_property
     def masker(self) -> Masker:
@@ -71,8 +98,14 @@ class Runtime:
         return Masker(self.settings.pii)
 
     @cached_property
+    def ownership(self) -> Ownership:
+        """This process as the owner of the vector store and the index in memory."""
+        return Ownership(self.settings.data_dir)
+
+    @cached_property
     def vectors(self) -> VectorStore:
         """Chunks and their vectors."""
+        assert self.owner and self.ownership
         token = self.settings.vectors.token
         return VectorStore(
             self.settings.vectors_uri,
@@ -102,11 +135,12 @@ class Runtime:
         """Files in."""
         return Ingester(
             self.database,
+            self.queue,
+            self.worker,
             self.objects,
-            self.indexer,
+            self.indexer if self.owner else None,
             self.masker,
-            self.settings.parsing,
-            self.settings.chunking,
+            self.settings,
             self.tracer,
         )
 
@@ -122,6 +156,29 @@ class Runtime:
         llm = LLMClient(self.settings.llm) if self.settings.llm.base_url else None
         return Answerer(self.settings.generation, llm, lambda text: self.masker.mask(text).text)
 
+    @cached_property
+    def keys(self) -> KeyStore:
+        """Keys of the API."""
+        return KeyStore(self.database.engine)
+
+    @cached_property
+    def feedback(self) -> FeedbackStore:
+        """What users thought of answers."""
+        return FeedbackStore(self.database.engine)
+
+    def open(self) -> None:
+        """Open and load everything a question or a document needs, so that nobody waits for it or meets its faults.
+
+        Raises:
+            ConfigurationError: a setting cannot be used.
+            StoreHeldError: another process holds the stores.
+            UpstreamError: the database server does not answer.
+        """
+        tagger()
+        self.masker.mask("연차휴가")
+        for part in (self.retriever, self.answerer, self.ingester, self.trainer, self.keyvalue, self.traces):
+            assert part is not None
+
     def ingest(
         self, scope: Scope, department: str, paths: Iterable[Path], on_start: Callable[[int], None] | None = None
     ) -> Iterator[Outcome]:
@@ -130,7 +187,8 @@ class Runtime:
 
     def delete(self, scope: Scope, id_or_prefix: str) -> Document:
         """See :meth:`llmflow.ingestion.pipeline.Ingester.delete`."""
-        return self.ingester.delete(scope, id_or_prefix)
+        with self.tracer.acting(scope):
+            return self.ingester.delete(scope, id_or_prefix)
 
     def embedder_due(self) -> bool:
         """See :meth:`llmflow.ingestion.training.EmbedderTrainer.due`."""
@@ -144,11 +202,19 @@ class Runtime:
             return trained
 
     def search(
-        self, scope: Scope, question: str, top_k: int | None = None, threshold: float | None = None
+        self,
+        scope: Scope,
+        question: str,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        documents: frozenset[str] | None = None,
     ) -> RetrievalResult:
         """See :meth:`llmflow.retrieval.pipeline.Retriever.retrieve`."""
-        with self.tracer.observe("search", kind="chain", input=self.masker.mask(question).text):
-            return self.retriever.retrieve(scope, question, top_k, threshold)
+        with (
+            self.tracer.acting(scope),
+            self.tracer.observe("search", kind="chain", input=self.masker.mask(question).text),
+        ):
+            return self.retriever.retrieve(scope, question, top_k, threshold, documents)
 
     def ask(self, scope: Scope, question: str, top_k: int | None = None) -> Answer:
         """Retrieve and answer."""
@@ -156,12 +222,22 @@ class Runtime:
         assert isinstance(last, Finished)
         return last.answer
 
-    def ask_streaming(self, scope: Scope, question: str, top_k: int | None = None) -> Iterator[AnswerEvent]:
-        """Retrieve and answer, the answer as it is made; the last event holds all of it."""
-        with self.tracer.observe("ask", kind="chain", input=self.masker.mask(question).text) as trace:
+    @in_own_context
+    def ask_streaming(
+        self, scope: Scope, question: str, top_k: int | None = None, history: Sequence[Message] = ()
+    ) -> Iterator[AnswerEvent]:
+        """Retrieve and answer, the answer as it is made; the last event holds all of it.
+
+        Args:
+            history: what was said before, for the LLM to understand the question by.
+        """
+        with (
+            self.tracer.acting(scope),
+            self.tracer.observe("ask", kind="chain", input=self.masker.mask(question).text) as trace,
+        ):
             result = self.retriever.retrieve(scope, question, top_k)
             with self.tracer.observe("answer", kind="generation") as step:
-                for event in self.answerer.stream(question, result):
+                for event in self.answerer.stream(question, result, history):
                     if isinstance(event, Finished):
                         step.update(output=event.answer.text, metadata=event.answer.timings_ms)
                         trace.update(output=event.answer.mode)
@@ -170,6 +246,8 @@ class Runtime:
     def close(self) -> None:
         """Release what was opened; traces are written out."""
         opened = self.__dict__
-        for name in ("trainer", "retriever", "vectors", "database", "tracer"):
+        for name in ("trainer", "retriever", "worker", "vectors", "database", "keyvalue", "tracer"):
             if name in opened:
                 opened.pop(name).close()
+        if "ownership" in opened:
+            opened.pop("ownership").release()

@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Literal
 
 
+MetadataValue = str | int | float | bool | None
+
+
 class ElementType(StrEnum):
     """What a piece of a parsed document is (the names Unstructured made common)."""
 
@@ -60,6 +63,53 @@ class Scope:
     tenant: str
     departments: tuple[str, ...]
     user: str | None = None
+
+
+class Role(StrEnum):
+    """What a credential allows: a reader asks, an editor also adds and deletes documents, an administrator
+    also sees traces and feedback of others."""
+
+    READER = "reader"
+    EDITOR = "editor"
+    ADMINISTRATOR = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. ``subject`` is unique within the tenant: ``key:ID``, or ``jwt:SUB``; ``scope.user`` is the same."""
+
+    subject: str
+    scope: Scope
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is kept of an API key; its secret is not. ``last_used_at`` is exact to the minute."""
+
+    id: str
+    tenant: str
+    departments: tuple[str, ...]
+    role: Role
+    name: str | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a user thinks of an answer: ``value`` is 1 or -1. ``departments`` are those the user could read then."""
+
+    id: str
+    tenant: str
+    departments: tuple[str, ...]
+    subject: str
+    trace_id: str
+    value: int
+    comment: str | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +168,7 @@ class Document:
 
     ``source`` is where the file came from; ``name`` is its file name. ``entities_count`` is
     the number of pieces of personal data masked in it; ``warnings`` name what was left out.
+    ``metadata`` are values its owner gave it, for filters.
     """
 
     id: str
@@ -134,6 +185,7 @@ class Document:
     reason: FailureReason | None = None
     message: str | None = None
     warnings: tuple[str, ...] = ()
+    metadata: dict[str, MetadataValue] = field(default_factory=dict)
     dataset_id: str | None = None
     created_by: str | None = None
     created_at: datetime | None = None
@@ -141,7 +193,7 @@ class Document:
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. A job found ``RUNNING`` at start belongs to a killed process."""
+    """Where a job stands. A ``RUNNING`` job whose lease is over belongs to a killed process."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -151,7 +203,10 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One ingestion of one document; ``stage`` is the last stage that was completed."""
+    """One ingestion of one document; ``stage`` is the last stage that was completed.
+
+    ``attempts`` counts how often it was begun.
+    """
 
     id: str
     document_id: str
@@ -160,6 +215,7 @@ class Job:
     stage: str | None = None
     error: str | None = None
     trace_id: str | None = None
+    attempts: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

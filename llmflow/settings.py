@@ -75,10 +75,28 @@ class DatabaseSettings(_Section):
     url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in `data_dir`.")
 
 
+class S3Settings(_Section):
+    """A bucket of any server that speaks the S3 API."""
+
+    endpoint: str = Field(min_length=1, description="Host and port, e.g. `s3.example.com:9000`.")
+    bucket: str = Field("llmflow", min_length=3, description="Bucket of the originals; made if absent.")
+    access_key: str = Field(min_length=1, description="Access key.")
+    secret_key: SecretStr = Field(description="Secret key.")
+    secure: bool = Field(True, description="Use HTTPS.")
+    region: str = Field("us-east-1", description="Region of the bucket.")
+
+
 class ObjectSettings(_Section):
     """Original files."""
 
     root: Path | None = Field(None, description="Folder of the originals; default: `objects` in `data_dir`.")
+    s3: S3Settings | None = Field(None, description="Keep them in an S3 bucket instead of a folder.")
+
+
+class KeyValueSettings(_Section):
+    """Cache, chat history, rate limits and the job queue: what may be lost without losing a document."""
+
+    url: str | None = Field(None, description="`redis://HOST:PORT/DB`; default: SQLite in `data_dir`.")
 
 
 class VectorSettings(_Section):
@@ -151,6 +169,92 @@ class TracingSettings(_Section):
     base_url: str = Field("https://cloud.langfuse.com", description="Langfuse server.")
 
 
+class CacheSettings(_Section):
+    """Answers given before, found again by the meaning of the question."""
+
+    enabled: bool = Field(True, description="Answer repeated questions from the cache.")
+    threshold: float = Field(0.95, ge=0, le=1, description="Least similarity of two questions with one answer.")
+    ttl_s: int = Field(3600, ge=1, description="Seconds an answer is kept.")
+    max_entries: int = Field(2000, ge=1, description="Answers kept for each scope.")
+
+
+class ChatSettings(_Section):
+    """Chat sessions."""
+
+    ttl_s: int = Field(86_400, ge=1, description="Seconds a session is kept after its last message.")
+    max_messages: int = Field(100, ge=2, description="Messages kept of a session.")
+    window_tokens: int = Field(32_768, ge=2048, description="Context window of the model, in tokens.")
+    system_tokens: int = Field(500, ge=50, description="Share of the window for the system prompt and summary.")
+    answer_tokens: int = Field(4000, ge=50, description="Share of the window for the answer.")
+
+
+class ServerSettings(_Section):
+    """The HTTP API."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` for every one.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    threads: int = Field(4, ge=1, description="Questions worked on side by side.")
+    concurrency: int = Field(128, ge=1, description="Requests in progress; further ones are told to come back.")
+    timeout_s: float = Field(120.0, gt=0, description="Seconds a request may take until its answer begins.")
+    body_kb: int = Field(1024, ge=1, description="Largest JSON body, in KiB.")
+    upload_mb: int = Field(512, ge=1, description="Largest upload of files in one request, in MiB.")
+    drain_s: float = Field(30.0, ge=0, description="Seconds that requests and jobs get to end when the server stops.")
+    metrics_token: SecretStr | None = Field(
+        None, description="Bearer token of `/metrics`; without one only this machine may read it."
+    )
+
+
+class AuthSettings(_Section):
+    """Who may call the API: keys (`llmflow keys create`) and, with an issuer, JWTs."""
+
+    issuer: str | None = Field(None, description="OIDC issuer, e.g. `https://sso.example.com/realms/company`.")
+    audience: str = Field("llmflow", min_length=1, description="Audience a JWT must name.")
+    jwks_url: str | None = Field(None, description="Keys of the issuer; default: from its OIDC discovery document.")
+    leeway_s: int = Field(60, ge=0, le=600, description="Clock skew tolerated in a JWT's times, in seconds.")
+    tenant_claim: str = Field("tenant", description="Claim that names the tenant.")
+    departments_claim: str = Field("departments", description="Claim that lists the departments.")
+    role_claim: str = Field("role", description="Claim that names the role.")
+    requests_per_minute: int = Field(600, ge=1, description="Requests a key may make in a minute, on average.")
+    burst: int = Field(120, ge=1, description="Requests a key may make at once.")
+
+
+class JobSettings(_Section):
+    """Ingestion jobs."""
+
+    in_server: bool = Field(True, description="Run jobs in the server; otherwise only `llmflow worker` runs them.")
+    lease_s: int = Field(60, ge=3, description="Seconds without a sign of life after which a job is taken over.")
+    attempts: int = Field(3, ge=1, description="Times a job is begun; what kills its process as often has failed.")
+
+
+class FetchSettings(_Section):
+    """Documents and webhooks by URL."""
+
+    timeout_s: float = Field(30.0, gt=0, description="Seconds a download may take.")
+    private_hosts: tuple[str, ...] = Field(
+        (), description="Hosts at private addresses that may be called, as `HOST` or `HOST:PORT`."
+    )
+    webhook_attempts: int = Field(8, ge=1, description="Times a webhook is tried, with growing pauses.")
+
+
+class CollectionSettings(_Section):
+    """Documents collected on a schedule: exactly one of folder, s3_prefix and urls."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Name, unique among the collections.")
+    cron: str = Field(description="When, in cron syntax (minute hour day month weekday), e.g. `0 3 * * *`.")
+    tenant: str = Field(min_length=1, description="Tenant the documents belong to.")
+    department: str = Field(min_length=1, description="Department the documents belong to.")
+    folder: Path | None = Field(None, description="A folder, read with all below it.")
+    s3_prefix: str | None = Field(None, description="`BUCKET/PREFIX` on the server of `objects.s3`.")
+    urls: tuple[str, ...] = Field((), description="Addresses of documents.")
+
+
+class LoggingSettings(_Section):
+    """What the server and the workers write to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level written.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text to read.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -172,6 +276,15 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     generation: GenerationSettings = GenerationSettings()
     tracing: TracingSettings = TracingSettings()
+    keyvalue: KeyValueSettings = KeyValueSettings()
+    cache: CacheSettings = CacheSettings()
+    chat: ChatSettings = ChatSettings()
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    jobs: JobSettings = JobSettings()
+    fetch: FetchSettings = FetchSettings()
+    collections: tuple[CollectionSettings, ...] = Field((), description="Documents collected on a schedule.")
+    logging: LoggingSettings = LoggingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -188,6 +301,11 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """SQLAlchemy URL of the metadata database."""
         return self.database.url or f"sqlite:///{self.data_dir / 'llmflow.db'}"
+
+    @property
+    def keyvalue_url(self) -> str:
+        """URL of the key-value store: ``sqlite:///PATH`` or ``redis://...``."""
+        return self.keyvalue.url or f"sqlite:///{self.data_dir / 'keyvalue.db'}"
 
     @property
     def objects_root(self) -> Path:

@@ -14,6 +14,7 @@ from llmflow.generation.answer import Finished, TextDelta
 from llmflow.runtime import Runtime
 from llmflow.schema import Document, Scope
 from llmflow.settings import Settings
+from llmflow.stores.queue import Lease
 from llmflow.tracing import Trace, TraceNode
 
 SCOPE = Scope("회사", ("인사",))
@@ -51,7 +52,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 def trace_of(runtime: Runtime, trace_id: str | None) -> Trace:
     assert trace_id is not None
     runtime.tracer.flush()
-    return runtime.traces.get(trace_id)
+    return runtime.traces.get(SCOPE, trace_id)
 
 
 def root_of(trace: Trace) -> TraceNode:
@@ -128,7 +129,7 @@ def test_deletion_and_failure_are_traced(runtime: Runtime, tmp_path: Path) -> No
     with pytest.raises(InvalidInputError):
         runtime.search(SCOPE, "연차휴가", top_k=0)
     runtime.tracer.flush()
-    failed, deleted, _ = runtime.traces.recent()
+    failed, deleted, _ = runtime.traces.recent(SCOPE)
     assert (failed.name, failed.errors) == ("search", 1)
     assert (deleted.name, deleted.errors) == ("delete", 0)
 
@@ -148,7 +149,7 @@ def test_personal_data_reaches_no_trace(tmp_path: Path) -> None:
         with pytest.raises(NotFoundError):
             runtime.delete(SCOPE, "ffff")
         runtime.tracer.flush()
-        inputs = [root_of(runtime.traces.get(summary.trace_id)).input for summary in runtime.traces.recent()]
+        inputs = [root_of(runtime.traces.get(SCOPE, summary.trace_id)).input for summary in runtime.traces.recent(SCOPE)]
         assert any("[PHONE_NUMBER]" in str(text) for text in inputs)
     files = list((tmp_path / "data").glob("traces.db*"))
     written = b"".join(file.read_bytes() for file in files)
@@ -168,7 +169,7 @@ def test_without_tracing_everything_works_and_nothing_is_recorded(tmp_path: Path
         assert "5일까지 이월한다" in answer.text
         assert answer.trace_id is None
         assert runtime.database.jobs(SCOPE, document.id)[0].trace_id is None
-        assert runtime.traces.recent() == ()
+        assert runtime.traces.recent(SCOPE) == ()
         assert not runtime.settings.traces_path.exists()
 
 
@@ -219,7 +220,7 @@ def test_whoever_stops_listening_ends_the_trace(runtime: Runtime, tmp_path: Path
     later = runtime.ask(SCOPE, "연차휴가는 며칠 이월되나요?")
     root = root_of(trace_of(runtime, later.trace_id))
     assert root.name == "ask"
-    stopped = runtime.traces.recent()[1]
+    stopped = runtime.traces.recent(SCOPE)[1]
     assert (stopped.name, stopped.observations) == ("ask", root_of_count(runtime, stopped.trace_id))
     assert stopped.trace_id != later.trace_id
 
@@ -228,7 +229,7 @@ def root_of_count(runtime: Runtime, trace_id: str) -> int:
     def count(node: TraceNode) -> int:
         return 1 + sum(count(child) for child in node.children)
 
-    return count(root_of(runtime.traces.get(trace_id)))
+    return count(root_of(runtime.traces.get(SCOPE, trace_id)))
 
 
 # Opening and closing
@@ -261,7 +262,7 @@ def test_what_a_killed_ingestion_left_is_not_found_until_it_is_finished(tmp_path
     with Runtime(settings) as runtime:
         document = ingest(runtime, tmp_path)
         assert runtime.search(SCOPE, "연차휴가").candidates
-        runtime.database.begin(
+        runtime.database.submit(
             SCOPE,
             "인사",
             source=document.source,
@@ -269,6 +270,7 @@ def test_what_a_killed_ingestion_left_is_not_found_until_it_is_finished(tmp_path
             mime_type=document.mime_type,
             size_bytes=document.size_bytes,
             sha256=document.sha256,
+            lease=Lease("killed", 60),
         )
     with Runtime(settings) as runtime:
         assert runtime.search(SCOPE, "연차휴가").candidates == ()

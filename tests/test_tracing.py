@@ -22,8 +22,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
 
 from llmflow.errors import ConfigurationError, InvalidInputError, NotFoundError
+from llmflow.schema import Scope
 from llmflow.settings import TracingSettings
-from llmflow.tracing import LocalTraces, Trace, Tracer, in_current_trace
+from llmflow.tracing import LocalTraces, Trace, Tracer, TraceSummary, in_current_trace
+
+SCOPE = Scope("회사", ("인사",))
 
 
 @pytest.fixture
@@ -33,8 +36,12 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tracer(path: Path) -> Iterator[Tracer]:
-    with closing(Tracer(TracingSettings(), path)) as opened:
+    with closing(Tracer(TracingSettings(), path)) as opened, opened.acting(SCOPE):
         yield opened
+
+
+def recent(path: Path, limit: int = 20) -> tuple[TraceSummary, ...]:
+    return LocalTraces(path).recent(SCOPE, limit)
 
 
 def with_keys(url: str) -> TracingSettings:
@@ -43,12 +50,12 @@ def with_keys(url: str) -> TracingSettings:
 
 def only_trace(tracer: Tracer, path: Path) -> Trace:
     tracer.flush()
-    (summary,) = LocalTraces(path).recent()
-    return LocalTraces(path).get(summary.trace_id)
+    (summary,) = recent(path)
+    return LocalTraces(path).get(SCOPE, summary.trace_id)
 
 
 def make(tracer: Tracer, name: str) -> str:
-    with tracer.observe(name) as step:
+    with tracer.acting(SCOPE), tracer.observe(name) as step:
         assert step.trace_id is not None
         return step.trace_id
 
@@ -118,27 +125,26 @@ def test_functions_carry_the_trace_into_other_threads(tracer: Tracer, path: Path
 def test_recent_traces_come_newest_first(tracer: Tracer, path: Path) -> None:
     ids = [make(tracer, f"q{number}") for number in range(5)]
     tracer.flush()
-    recent = LocalTraces(path).recent(3)
-    assert [(summary.trace_id, summary.name) for summary in recent] == [(ids[4], "q4"), (ids[3], "q3"), (ids[2], "q2")]
+    assert [(summary.trace_id, summary.name) for summary in recent(path, 3)] == [(ids[4], "q4"), (ids[3], "q3"), (ids[2], "q2")]
 
 
 def test_an_id_may_be_shortened_while_it_is_unique(tracer: Tracer, path: Path) -> None:
     ids = [make(tracer, "q") for _ in range(17)]
     tracer.flush()
     traces = LocalTraces(path)
-    assert traces.get(ids[3][:16].upper()).summary.trace_id == ids[3]
+    assert traces.get(SCOPE, ids[3][:16].upper()).summary.trace_id == ids[3]
     first_digits = [trace_id[0] for trace_id in ids]
     with pytest.raises(InvalidInputError, match="several traces"):
-        traces.get(next(digit for digit in first_digits if first_digits.count(digit) > 1))
+        traces.get(SCOPE, next(digit for digit in first_digits if first_digits.count(digit) > 1))
     for absent in ("", "0" * 32, "*", "%", "질문"):
         with pytest.raises(NotFoundError, match="llmflow traces"):
-            traces.get(absent)
+            traces.get(SCOPE, absent)
 
 
 def test_no_file_means_no_traces(path: Path) -> None:
-    assert LocalTraces(path).recent() == ()
+    assert recent(path) == ()
     with pytest.raises(NotFoundError):
-        LocalTraces(path).get("ab")
+        LocalTraces(path).get(SCOPE, "ab")
     assert not path.parent.exists()
 
 
@@ -147,7 +153,7 @@ def test_switched_off_nothing_is_recorded(path: Path) -> None:
     with tracer.observe("ask", input="q", k=1) as step:
         step.update(output="a", warning="w")
         assert step.trace_id is None
-    tracer.score(step.trace_id, "helpful", 1)
+    tracer.score(SCOPE, step.trace_id, "helpful", 1)
     tracer.flush()
     tracer.close()
     assert not path.exists()
@@ -157,11 +163,11 @@ def test_scores_belong_to_traces_also_of_earlier_runs(path: Path) -> None:
     with closing(Tracer(TracingSettings(), path)) as tracer:
         trace_id = make(tracer, "ask")
     with closing(Tracer(TracingSettings(), path)) as tracer:
-        tracer.score(trace_id, "helpful", 0)
-        tracer.score(trace_id, "helpful", 1)
-        tracer.score(trace_id, "faithful", 0.5)
-        tracer.score(None, "helpful", 1)
-    assert [(score.name, score.value) for score in LocalTraces(path).get(trace_id).scores] == [
+        tracer.score(SCOPE, trace_id, "helpful", 0)
+        tracer.score(SCOPE, trace_id, "helpful", 1)
+        tracer.score(SCOPE, trace_id, "faithful", 0.5)
+        tracer.score(SCOPE, None, "helpful", 1)
+    assert [(score.name, score.value) for score in LocalTraces(path).get(SCOPE, trace_id).scores] == [
         ("faithful", 0.5),
         ("helpful", 1.0),
     ]
@@ -173,7 +179,7 @@ def test_a_closed_tracer_lets_calls_pass(tracer: Tracer, path: Path) -> None:
         step.update(output="late")
         with tracer.observe("after") as after:
             assert after.trace_id is None
-    tracer.score(step.trace_id, "helpful", 1)
+    tracer.score(SCOPE, step.trace_id, "helpful", 1)
     tracer.flush()
     tracer.close()
 
@@ -181,17 +187,17 @@ def test_a_closed_tracer_lets_calls_pass(tracer: Tracer, path: Path) -> None:
 def test_old_traces_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Tracer(TracingSettings(), path)) as tracer:
         old, young = make(tracer, "old"), make(tracer, "young")
-        tracer.score(old, "helpful", 1)
+        tracer.score(SCOPE, old, "helpful", 1)
     long_ago = time.time_ns() - 31 * 86_400 * 10**9
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE traces SET start_ns = ? WHERE trace_id = ?", (long_ago, old))
         connection.execute("UPDATE scores SET created_ns = ?", (long_ago + 1,))
     with closing(Tracer(TracingSettings(keep_days=40), path)) as tracer:
         make(tracer, "new")
-    assert [summary.name for summary in LocalTraces(path).recent()] == ["new", "young", "old"]
+    assert [summary.name for summary in recent(path)] == ["new", "young", "old"]
     with closing(Tracer(TracingSettings(), path)) as tracer:
         make(tracer, "newer")
-    assert [summary.name for summary in LocalTraces(path).recent()] == ["newer", "new", "young"]
+    assert [summary.name for summary in recent(path)] == ["newer", "new", "young"]
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM spans WHERE trace_id = ?", (old,)).fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM scores").fetchone() == (0,)
@@ -199,8 +205,8 @@ def test_old_traces_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmflow.tracing.exporter.KEEP_TRACES", 2)
     with closing(Tracer(TracingSettings(), path)) as tracer:
         make(tracer, "newest")
-    assert [summary.name for summary in LocalTraces(path).recent()] == ["newest", "newer"]
-    assert young not in [summary.trace_id for summary in LocalTraces(path).recent()]
+    assert [summary.name for summary in recent(path)] == ["newest", "newer"]
+    assert young not in [summary.trace_id for summary in recent(path)]
 
 
 def test_long_texts_are_cut_and_say_so(tracer: Tracer, path: Path) -> None:
@@ -266,7 +272,7 @@ tracer = Tracer(TracingSettings(), Path({str(tmp_path / "t.db")!r}))
 picture = "data:image/png;base64,iVBORw0KGgo="
 with tracer.observe("ask", input=picture) as step:
     step.update(output={{"picture": picture}})
-tracer.score(step.trace_id, "helpful", 1)
+tracer.score(SCOPE, step.trace_id, "helpful", 1)
 tracer.flush()
 tracer.close()
 print("done")
@@ -290,7 +296,7 @@ assert type(trace.get_tracer_provider()).__name__ == "ProxyTracerProvider", "the
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [summary.name for summary in LocalTraces(path).recent()] == ["ask"]
+    assert [summary.name for summary in recent(path)] == ["ask"]
 
 
 def test_within_a_span_of_the_host_program(tracer: Tracer, path: Path) -> None:
@@ -350,10 +356,10 @@ def server() -> Iterator[LangfuseServer]:
 
 
 def test_with_keys_traces_and_scores_go_to_both(server: LangfuseServer, path: Path) -> None:
-    with closing(Tracer(with_keys(server.url + "/"), path)) as tracer:
+    with closing(Tracer(with_keys(server.url + "/"), path)) as tracer, tracer.acting(SCOPE):
         with tracer.observe("ask", "chain", input="연차는?", file="\udcff.pdf") as ask, tracer.observe("retrieve"):
             pass
-        tracer.score(ask.trace_id, "helpful", 1)
+        tracer.score(SCOPE, ask.trace_id, "helpful", 1)
         trace = only_trace(tracer, path)
     spans = {}
     for body in server.bodies("/api/public/otel/v1/traces"):
@@ -398,7 +404,7 @@ def test_a_closed_port_slows_nothing_and_loses_nothing_here(path: Path) -> None:
     started = time.perf_counter()
     tracer.close()
     assert time.perf_counter() - started < 7
-    assert len(LocalTraces(path).recent(1000)) == 101
+    assert len(recent(path, 1000)) == 101
 
 
 def test_a_server_that_never_answers_is_not_waited_for(
@@ -408,9 +414,9 @@ def test_a_server_that_never_answers_is_not_waited_for(
     with socket.create_server(("127.0.0.1", 0)) as mute:
         tracer = Tracer(with_keys(f"http://127.0.0.1:{mute.getsockname()[1]}"), path)
         trace_id = make(tracer, "ask")
-        tracer.score(trace_id, "helpful", 1)
+        tracer.score(SCOPE, trace_id, "helpful", 1)
         started = time.perf_counter()
         tracer.close()
         assert time.perf_counter() - started < 2
     assert "does not take the latest observations" in caplog.text
-    assert LocalTraces(path).get(trace_id).summary.name == "ask"
+    assert LocalTraces(path).get(SCOPE, trace_id).summary.name == "ask"

@@ -245,7 +245,7 @@ def _traces(runtime: Runtime) -> Finding:
         return Finding("ok", "switched off (tracing.enabled)")
     if (settings.public_key is None) != (settings.secret_key is None):
         raise ConfigurationError("tracing.public_key and tracing.secret_key go together; set both, or neither")
-    newest = runtime.traces.recent(1)
+    newest = runtime.traces.recent(Scope(runtime.settings.tenant, (runtime.settings.department,)), 1)
     local = f"in {runtime.settings.traces_path}" + (f", newest {newest[0].start:%Y-%m-%d %H:%M} UTC" if newest else "")
     if settings.public_key is None:
         return Finding("ok", f"{local}; no Langfuse keys are set")

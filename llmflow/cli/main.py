@@ -17,6 +17,7 @@ from llmflow.cli import (
     documents,
     evaluating,
     ingesting,
+    keys,
     masking,
     searching,
     tracing,
@@ -44,6 +45,7 @@ app.command()(tracing.traces)
 app.command()(doctor.doctor)
 app.command()(masking.mask)
 app.add_typer(configuration.app, name="config")
+app.add_typer(keys.app, name="keys")
 app.add_typer(evaluating.app, name="evaluate")
 
 

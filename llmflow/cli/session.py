@@ -52,14 +52,26 @@ class Session:
         return Scope(self._tenant or self.settings.tenant, self._departments or (self.settings.department,))
 
     def runtime(self) -> Runtime:
-        """A runtime of the settings, to be used as a context manager."""
-        from llmflow.runtime import Runtime
+        """A runtime of the settings, to be used as a context manager.
 
-        return Runtime(self.settings)
+        Where a server holds the stores, one that goes through it, and a notice that says so.
+        """
+        from llmflow.cli.output import notices
+        from llmflow.cli.remote import RemoteRuntime
+        from llmflow.runtime import Runtime
+        from llmflow.stores.ownership import owner_of
+
+        owner = owner_of(self.settings.data_dir)
+        if owner is None or owner.url is None:
+            return Runtime(self.settings)
+        notices().print(f"the stores are held by the server at {owner.url} (process {owner.pid}); going through it")
+        return RemoteRuntime(self.settings, owner.url, self.scope)
 
 
 def load(runtime: Runtime) -> None:
-    """Load what a question needs, so that the times of its stages are their own."""
+    """Load what a question needs, so that the times of its stages are their own; a server has done so."""
+    if not runtime.owner:
+        return
     from llmflow.korean import tagger
 
     tagger()

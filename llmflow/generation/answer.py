@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,7 +16,7 @@ from llmflow.generation.prompt import build_messages
 from llmflow.generation.question import read_question
 from llmflow.generation.sentences import SentenceBuffer
 from llmflow.generation.window import choose_passages
-from llmflow.models.llm import LLMClient, TokenStream
+from llmflow.models.llm import LLMClient, Message, TokenStream
 from llmflow.schema import Answer, Citation, Degradation, RetrievalResult
 from llmflow.settings import GenerationSettings
 
@@ -67,8 +67,13 @@ class Answerer:
         assert isinstance(last, Finished)
         return last.answer
 
-    def stream(self, question: str, result: RetrievalResult) -> Iterator[AnswerEvent]:
-        """The answer as it is made, sentence by sentence, ending with :class:`Finished`."""
+    def stream(self, question: str, result: RetrievalResult, history: Sequence[Message] = ()) -> Iterator[AnswerEvent]:
+        """The answer as it is made, sentence by sentence, ending with :class:`Finished`.
+
+        Args:
+            history: what was said before, for the LLM (:func:`llmflow.generation.prompt.build_messages`);
+                evidence comes from ``result`` alone.
+        """
         draft = Draft(result)
         if not result.candidates:
             yield from self._abstain(draft)
@@ -76,7 +81,7 @@ class Answerer:
             yield from self._extract(draft)
         else:
             try:
-                yield from self._generate(question, draft, self._llm)
+                yield from self._generate(question, draft, self._llm, history)
             except UpstreamError as error:
                 if draft.text:
                     yield Discarded(error.message)
@@ -106,12 +111,12 @@ class Answerer:
     def _evidence(self, result: RetrievalResult) -> Evidence:
         return gather_evidence(read_question(result.query.text), result.candidates, self._settings.max_sentences)
 
-    def _generate(self, question: str, draft: Draft, llm: LLMClient) -> Iterator[TextDelta]:
+    def _generate(self, question: str, draft: Draft, llm: LLMClient, history: Sequence[Message]) -> Iterator[TextDelta]:
         with draft.timed("window"):
             passages = choose_passages(draft.result.candidates, self._settings.context_tokens)
         with draft.timed("cite"):
             checker = CitationChecker(passages, draft.language, self._settings.support_threshold)
-        stream = llm.stream(build_messages(question, draft.language, passages))
+        stream = llm.stream(build_messages(question, draft.language, passages, history))
         for sentence in self._sentences(stream, draft):
             if not draft.text and abstains(sentence):
                 stream.close()

@@ -32,14 +32,6 @@ class Indexer:
         self.embedder = embedder
         self._settings = settings
 
-    def encode(self, chunks: Sequence[Chunk]) -> list[ChunkRow]:
-        """Rows with sparse vectors; their embeddings are still zero."""
-        encoded = [encode(text, self._settings) for text in analyze_chunks(chunks)]
-        return [
-            ChunkRow(chunk, text.chunk, text.passages, np.zeros(self.store.dimensions, np.float32))
-            for chunk, text in zip(chunks, encoded, strict=True)
-        ]
-
     def replace(self, scope: Scope, document_id: str, rows: Sequence[ChunkRow]) -> None:
         """The store stage: rows take the place of whatever the document had."""
         with self.store.writing():
@@ -72,6 +64,15 @@ class Indexer:
             self.store.rebuild(embedder.version, rows)
             self.index.replace_all(rows, embedder.version)
             self.embedder = embedder
+
+
+def encode_chunks(chunks: Sequence[Chunk], settings: RetrievalSettings, dimensions: int) -> list[ChunkRow]:
+    """Rows with sparse vectors; their embeddings, ``dimensions`` wide, are still zero."""
+    encoded = [encode(text, settings) for text in analyze_chunks(chunks)]
+    return [
+        ChunkRow(chunk, text.chunk, text.passages, np.zeros(dimensions, np.float32))
+        for chunk, text in zip(chunks, encoded, strict=True)
+    ]
 
 
 def _embed(rows: Sequence[ChunkRow], embedder: StaticEmbedder | None) -> list[ChunkRow]:

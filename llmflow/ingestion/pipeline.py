@@ -1,7 +1,8 @@
 """The ingestion pipeline: keep the original -> parse -> chunk -> mask -> embed -> store.
 
-A document's row says where it stands; a job's row which stage it has passed. Everything a
-stage writes is named by the document, so a job that was killed is simply run again.
+A document's row says where it stands; a job's row which stage it has passed and who is at it.
+The original is kept before the job is in the queue, and everything a stage writes is named by
+the document, so a job that was killed is simply taken up again, by whichever process.
 """
 
 from __future__ import annotations
@@ -13,20 +14,27 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from llmflow.errors import DocumentError, NotFoundError
+from llmflow.errors import DocumentError, InvalidInputError, LLMFlowError, NotFoundError, UpstreamError
 from llmflow.ingestion.chunking import chunk_document
+from llmflow.ingestion.fetch import fetch
 from llmflow.ingestion.files import find_files, sha256_of
-from llmflow.ingestion.indexing import Indexer
+from llmflow.ingestion.indexing import Indexer, encode_chunks
+from llmflow.ingestion.leases import Worker
 from llmflow.ingestion.sandbox import parse
+from llmflow.ingestion.staging import Prepared, pack, unpack
 from llmflow.pii.masker import Masker
-from llmflow.schema import Chunk, Document, DocumentStatus, FailureReason, Job, JobStatus, Scope
-from llmflow.settings import ChunkingSettings, ParsingSettings
+from llmflow.schema import Chunk, Document, DocumentStatus, FailureReason, Job, JobStatus, MetadataValue, Scope
+from llmflow.settings import Settings
 from llmflow.stores.database import Database
-from llmflow.stores.objects import ObjectStore, original_key, originals_folder
+from llmflow.stores.objects import ObjectStore, original_key, originals_folder, staged_folder, staged_key
+from llmflow.stores.queue import STAGED, Claim, JobQueue
+from llmflow.stores.scoping import document_id
 from llmflow.tracing import Tracer
 
 _log = logging.getLogger(__name__)
@@ -51,38 +59,99 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """A file to ingest: ``path`` holds the bytes, ``source`` is where they came from."""
+class Upload:
+    """A file handed in: where it came from, and what its owner says of it.
 
-    path: Path
+    ``source`` names the document within its department: a later upload of the same source
+    replaces it.
+    """
+
     source: str
-    department: str
-
-    @property
-    def name(self) -> str:
-        return Path(self.source).name
+    name: str
+    dataset_id: str | None = None
+    metadata: Mapping[str, MetadataValue] | None = None
+    webhook_url: str | None = None
 
 
 class Ingester:
-    """Runs files through the pipeline; one bad file never stops the rest."""
+    """Takes files in and runs jobs through the pipeline; one bad file never stops the rest.
+
+    Args:
+        indexer: writes rows; None in a process that does not own the vector store, which hands
+            its rows on to the one that does.
+    """
 
     def __init__(
         self,
         database: Database,
+        queue: JobQueue,
+        worker: Worker,
         objects: ObjectStore,
-        indexer: Indexer,
+        indexer: Indexer | None,
         masker: Masker,
-        parsing: ParsingSettings,
-        chunking: ChunkingSettings,
+        settings: Settings,
         tracer: Tracer,
     ) -> None:
         self._database = database
+        self._queue = queue
+        self._worker = worker
         self._objects = objects
         self._indexer = indexer
         self._masker = masker
-        self._parsing = parsing
-        self._chunking = chunking
+        self._settings = settings
         self._tracer = tracer
+
+    # -- files in ----------------------------------------------------------------------------
+
+    def submit(self, scope: Scope, department: str, upload: Upload, content: Path | BinaryIO) -> Job:
+        """Keep a file and put its ingestion into the queue.
+
+        Where the document is ready and the file unchanged, the job that made it so is returned
+        and nothing is to be done.
+
+        Raises:
+            InvalidInputError: the department is outside the scope.
+            UpstreamError: a store does not answer; nothing was taken in.
+        """
+        with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
+            path = content if isinstance(content, Path) else _spool(content, Path(scratch))
+            digest = sha256_of(path)
+            known = self._database.find(scope, department, upload.source)
+            if known and not upload.webhook_url and self._is_current(scope, known, digest, upload):
+                return self._database.jobs(scope, known.id)[0]
+            return self._take_in(scope, department, upload, path, digest, running=False)
+
+    def submit_file(self, scope: Scope, department: str, path: Path) -> Job:
+        """:meth:`submit` a file of this machine; one that cannot be read has a job that says so.
+
+        Raises:
+            InvalidInputError: the department is outside the scope.
+        """
+        upload = Upload(source_of(path), Path(source_of(path)).name)
+        try:
+            return self.submit(scope, department, upload, path)
+        except OSError as error:
+            self._unreadable(scope, department, upload, error)
+            return self._database.jobs(scope, document_id(scope.tenant, department, upload.source))[0]
+
+    def submit_url(self, scope: Scope, department: str, upload: Upload) -> Job:
+        """Put the download and ingestion of ``upload.source`` into the queue.
+
+        Raises:
+            InvalidInputError: the department is outside the scope.
+        """
+        return self._database.submit(
+            scope,
+            department,
+            source=upload.source,
+            name=upload.name,
+            mime_type="application/octet-stream",
+            size_bytes=0,
+            sha256="",
+            dataset_id=upload.dataset_id,
+            metadata=upload.metadata,
+            webhook_url=upload.webhook_url,
+        )
 
     def ingest(
         self, scope: Scope, department: str, paths: Iterable[Path], on_start: Callable[[int], None] | None = None
@@ -99,15 +168,23 @@ class Ingester:
         Raises:
             InvalidInputError: a path does not exist, or the department is outside the scope.
         """
-        files = [_File(path, _source_of(path), department) for path in find_files(paths)]
-        with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
-            known = {(file.source, file.department) for file in files}
-            resumed = [
-                file for file in self._interrupted(scope, Path(scratch)) if (file.source, file.department) not in known
-            ]
-            if on_start:
-                on_start(len(resumed) + len(files))
-            yield from self._run(scope, [*resumed, *files], self._indexer.counts(scope))
+        files = list(find_files(paths))
+        coming = {document_id(scope.tenant, department, source_of(path)) for path in files}
+        left = [job for job in self._left(scope) if job.document_id not in coming]
+        if on_start:
+            on_start(len(left) + len(files))
+        stored = self._owned().counts(scope)
+        tasks = [
+            *(partial(self._resume, job) for job in left),
+            *(partial(self._ingest, scope, department, path, stored) for path in files),
+        ]
+        pool = ThreadPoolExecutor(max_workers=self._settings.parsing.workers, thread_name_prefix="ingest")
+        try:
+            outcomes = pool.map(partial.__call__, tasks)
+            yield from (outcome for outcome in outcomes if outcome)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self._owned().store.flush()
 
     def delete(self, scope: Scope, id_or_prefix: str) -> Document:
         """Delete a document: its chunks, its original, its rows.
@@ -117,139 +194,273 @@ class Ingester:
         """
         document = self._database.get(scope, id_or_prefix)
         # Under the lock, so that a job of the document that runs now finds it here or gone, nothing between.
-        with self._tracer.observe("delete", input=document.id), self._indexer.store.writing():
-            self._indexer.remove(scope, document.id)
-            self._forget_originals(scope, document.id)
+        with self._tracer.observe("delete", input=document.id), self._owned().store.writing():
+            self._owned().remove(scope, document.id)
+            self._forget(scope, document.id)
             return self._database.delete(scope, document.id)
 
-    def _interrupted(self, scope: Scope, scratch: Path) -> Iterator[_File]:
-        """What killed jobs were at: from where it came if that is still there, else the original kept."""
-        for _, document in self._database.interrupted(scope):
-            path = Path(document.source)
-            if document.sha256 and not os.path.isfile(path):
-                key = original_key(document.id, document.sha256)
-                with suppress(NotFoundError), self._objects.open(scope, key) as original:
-                    path = scratch / document.id
-                    with path.open("wb") as copy:
-                        shutil.copyfileobj(original, copy)
-            yield _File(path, document.source, document.department)
+    # -- jobs --------------------------------------------------------------------------------
 
-    def _run(self, scope: Scope, files: list[_File], stored: Mapping[str, int]) -> Iterator[Outcome]:
-        pool = ThreadPoolExecutor(max_workers=self._parsing.workers, thread_name_prefix="ingest")
-        try:
-            outcomes = pool.map(lambda file: self._ingest(scope, file, stored), files)
-            yield from (outcome for outcome in outcomes if outcome)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            self._indexer.store.flush()
+    def run(self, job_id: str) -> Document | None:
+        """Run a job of the queue; None where another process has it, or its document is gone."""
+        claim = self._queue.claim(job_id, self._worker.lease, self._worker.dead())
+        return self._work(claim) if claim else None
 
-    def _ingest(self, scope: Scope, file: _File, stored: Mapping[str, int]) -> Outcome | None:
-        """One file; ``stored`` says how many chunks of each document were there at the start."""
-        digest, size, unreadable = _examine(file.path)
-        known = self._database.find(scope, file.department, file.source)
-        unchanged = known and known.status is DocumentStatus.READY and known.sha256 == digest
-        # Rows can be missing: a deletion was killed half way, or the vector store is another one.
-        if known and unchanged and stored.get(known.id) == known.chunks_count:
-            return Outcome(known, unchanged=True)
-        with self._tracer.observe("ingest", kind="chain", input=file.name) as trace:
-            job = self._database.begin(
-                scope,
-                file.department,
-                source=file.source,
-                name=file.name,
-                mime_type=mimetypes.guess_type(file.name)[0] or "application/octet-stream",
-                size_bytes=size,
-                sha256=digest,
-                trace_id=trace.trace_id,
-            )
+    def due(self) -> list[Job]:
+        """Jobs that wait, or that a dead process left."""
+        return self._queue.due(self._worker.dead())
+
+    def _left(self, scope: Scope) -> list[Job]:
+        """Jobs of the scope that wait or were left."""
+
+        def visible(job: Job) -> bool:
             try:
-                document: Document | None = self._attempt(scope, file, job, digest, unreadable)
-            except NotFoundError:  # deleted, or a later job of the document took over
-                document = self._overtaken(scope, job)
-            trace.update(output=document.status.value if document else "deleted")
-            return Outcome(document) if document else None
+                return bool(self._database.job(scope, job.id))
+            except NotFoundError:
+                return False
 
-    def _attempt(self, scope: Scope, file: _File, job: Job, digest: str, unreadable: OSError | None) -> Document:
-        """The document as it ends: ready, or with the reason why not."""
+        return [job for job in self.due() if visible(job)]
+
+    def _resume(self, job: Job) -> Outcome | None:
+        document = self.run(job.id)
+        return Outcome(document) if document else None
+
+    def _ingest(self, scope: Scope, department: str, path: Path, stored: Mapping[str, int]) -> Outcome | None:
+        """One file of this machine; ``stored`` says how many chunks of each document were there at the start."""
+        upload = Upload(source_of(path), Path(source_of(path)).name)
+        digest, unreadable = _examine(path)
+        known = self._database.find(scope, department, upload.source)
+        # Rows can be missing: a deletion was killed half way, or the vector store is another one.
+        if known and self._is_ready(known, digest) and stored.get(known.id) == known.chunks_count:
+            return Outcome(known, unchanged=True)
         try:
             if unreadable:
                 raise unreadable
-            return self._stages(scope, file, job, digest)
+            job = self._take_in(scope, department, upload, path, digest, running=True)
+        except OSError as error:
+            document = self._unreadable(scope, department, upload, error)
+            return Outcome(document) if document else None
+        document = self._work(Claim(scope, job, self._database.get(scope, job.document_id)))
+        return Outcome(document) if document else None
+
+    def _take_in(
+        self, scope: Scope, department: str, upload: Upload, path: Path, digest: str, *, running: bool
+    ) -> Job:
+        """The original in the object store, then the job in the queue: a job always finds its original."""
+        if department not in scope.departments:
+            allowed = ", ".join(scope.departments) or "none"
+            raise InvalidInputError(
+                f"department {department!r} is outside the scope; allowed: {allowed}", param="department"
+            )
+        key = original_key(document_id(scope.tenant, department, upload.source), digest)
+        kept = self._objects.put(scope, key, path)
+        if kept.sha256 != digest:
+            self._objects.delete(scope, key)
+            raise OSError("it changed while it was read")
+        job = self._submit(scope, department, upload, digest, kept.size_bytes, running=running)
+        if not self._objects.exists(scope, key):  # tidied away by a job that ended between the two
+            self._objects.put(scope, key, path)
+        return job
+
+    def _submit(
+        self, scope: Scope, department: str, upload: Upload, digest: str, size: int, *, running: bool
+    ) -> Job:
+        return self._database.submit(
+            scope,
+            department,
+            source=upload.source,
+            name=upload.name,
+            mime_type=mimetypes.guess_type(upload.name)[0] or "application/octet-stream",
+            size_bytes=size,
+            sha256=digest,
+            dataset_id=upload.dataset_id,
+            metadata=upload.metadata,
+            webhook_url=upload.webhook_url,
+            lease=self._worker.lease if running else None,
+        )
+
+    def _unreadable(
+        self, scope: Scope, department: str, upload: Upload, error: OSError
+    ) -> Document | None:
+        """A row for a file that cannot be read or kept, so that it is seen."""
+        job = self._submit(scope, department, upload, "", 0, running=True)
+        message = f"{upload.name}: cannot be read or kept ({error}); see to the file and the disk, and ingest it again"
+        return self._fail(Claim(scope, job, self._database.get(scope, job.document_id)), "internal", message)
+
+    def _is_current(self, scope: Scope, known: Document, digest: str, upload: Upload) -> bool:
+        same = dict(upload.metadata or {}) == known.metadata and upload.dataset_id == known.dataset_id
+        if not (same and self._is_ready(known, digest)):
+            return False
+        return self._indexer is None or self._indexer.counts(scope).get(known.id) == known.chunks_count
+
+    @staticmethod
+    def _is_ready(known: Document, digest: str) -> bool:
+        return known.status is DocumentStatus.READY and known.sha256 == digest
+
+    def _owned(self) -> Indexer:
+        """The indexer; only ever asked for in the process that owns the vector store."""
+        assert self._indexer is not None
+        return self._indexer
+
+    def _work(self, claim: Claim) -> Document | None:
+        """A claimed job's document as it ends: ready, or with the reason why not.
+
+        None where it was deleted, a later job took over, or its rows were handed on.
+        """
+        scope, job = claim.scope, claim.job
+        with (
+            self._tracer.acting(scope),
+            self._tracer.observe("ingest", kind="chain", input=claim.document.name) as trace,
+        ):
+            try:
+                with self._worker.holding(job.id):
+                    document = self._attempt(claim, trace.trace_id)
+            except NotFoundError:
+                document = self._overtaken(scope, job)
+            except UpstreamError:  # a store is away: the job waits for it
+                self._queue.put_back(claim)
+                raise
+            trace.update(output=document.status.value if document else "handed on or deleted")
+            return document
+
+    def _attempt(self, claim: Claim, trace_id: str | None) -> Document | None:
+        name = claim.document.name
+        if claim.crashes >= self._settings.jobs.attempts:
+            return self._fail(claim, "internal", f"{name}: {claim.crashes} processes died working on it; see the log")
+        try:
+            return self._stages(claim, trace_id)
         except NotFoundError:
             raise
         except DocumentError as error:
-            reason, message = FailureReason(error.reason), error.message
+            return self._fail(claim, error.reason, error.message)
+        except UpstreamError:
+            raise
+        except LLMFlowError as error:
+            return self._fail(claim, "internal", f"{name}: {error.message}")
         except OSError as error:
-            reason = FailureReason.INTERNAL
-            message = (
-                f"{file.name}: cannot be read or kept ({error}); see to the file and the disk, and ingest it again"
-            )
+            return self._fail(claim, "internal", f"{name}: cannot be read ({error}); ingest it again")
         except Exception as error:  # a bug met in one document must not stop the others
-            _log.exception("ingesting %s failed", file.source)
-            reason = FailureReason.INTERNAL
-            message = f"{file.name}: {type(error).__name__}: {error}; please report this fault of LLMFlow"
-        with self._in_force(scope, job):
-            self._indexer.remove(scope, job.document_id)
-            status = _STATUS.get(reason, DocumentStatus.FAILED)
-            return self._database.finish(scope, job.id, status, reason=reason, message=message)
+            _log.exception("ingesting document %s failed", claim.document.id)
+            return self._fail(
+                claim, "internal", f"{name}: {type(error).__name__}: {error}; please report this fault of LLMFlow"
+            )
 
-    def _stages(self, scope: Scope, file: _File, job: Job, digest: str) -> Document:
+    def _stages(self, claim: Claim, trace_id: str | None) -> Document | None:
         """The straight list of stages, each an observation and a mark on the job's row."""
+        scope, job = claim.scope, claim.job
 
         @contextmanager
         def stage(name: str) -> Iterator[None]:
             with self._tracer.observe(f"ingest.{name}"):
                 yield
-            self._database.advance(scope, job.id, name)
+            self._database.advance(scope, job, name, trace_id)
 
-        with stage("keep"):
-            self._keep(scope, file, job, digest)
-        with stage("parse"):
-            parsed = parse(file.path, self._parsing, name=file.name)
+        staged = staged_key(job.document_id, job.id)
+        if self._indexer and self._objects.exists(scope, staged):
+            with self._objects.open(scope, staged) as content:
+                prepared = unpack(content.read(), self._indexer.store.dimensions)
+            if prepared.failure:
+                return self._fail(claim, *prepared.failure)
+        else:
+            prepared = self._prepare(claim, stage)
+        if self._indexer is None:
+            self._hand_on(claim, prepared)
+            return None
+        with stage("store"), self._in_force(scope, job):
+            self._indexer.replace(scope, job.document_id, prepared.rows)
+        document = self._database.finish(
+            scope,
+            job,
+            DocumentStatus.READY,
+            chunks_count=len(prepared.rows),
+            entities_count=prepared.entities_count,
+            warnings=prepared.warnings,
+        )
+        self._tidy(scope, document)
+        return document
+
+    def _prepare(self, claim: Claim, stage: Callable[[str], AbstractContextManager[None]]) -> Prepared:
+        scope, job, document = claim.scope, claim.job, claim.document
+        with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
+            path = Path(scratch) / "original"
+            with stage("keep"):
+                document = self._bring(claim, path)
+            with stage("parse"):
+                parsed = parse(path, self._settings.parsing, name=document.name)
         with stage("chunk"):
             chunks = chunk_document(
                 parsed,
-                self._chunking,
-                document_id=job.document_id,
+                self._settings.chunking,
+                document_id=document.id,
                 tenant=scope.tenant,
-                department=file.department,
-                document_name=file.name,
+                department=document.department,
+                document_name=document.name,
             )
         if not chunks:
-            raise DocumentError(FailureReason.EMPTY, f"{file.name} holds no text; nothing to ingest", param=file.name)
+            raise DocumentError(
+                FailureReason.EMPTY, f"{document.name} holds no text; nothing to ingest", param=document.name
+            )
         with stage("mask"):
             chunks, entities = self._mask(chunks)
         with stage("embed"):
-            rows = self._indexer.encode(chunks)
-        with stage("store"), self._in_force(scope, job):
-            self._indexer.replace(scope, job.document_id, rows)
-        return self._database.finish(
+            rows = encode_chunks(
+                chunks, self._settings.retrieval, self._indexer.store.dimensions if self._indexer else 0
+            )
+        return Prepared(tuple(rows), entities, parsed.warnings)
+
+    def _bring(self, claim: Claim, path: Path) -> Document:
+        """The original as a file: from the object store, or, the first time, from its URL."""
+        scope, document = claim.scope, claim.document
+        if document.sha256:
+            try:
+                original = self._objects.open(scope, original_key(document.id, document.sha256))
+            except NotFoundError:
+                raise DocumentError(
+                    FailureReason.INTERNAL, f"{document.name}: its original is gone; ingest it again"
+                ) from None
+            with original, path.open("wb") as copy:
+                shutil.copyfileobj(original, copy)
+            return document
+        fetched = fetch(document.source, path, self._settings.fetch, self._settings.parsing.max_file_mb)
+        digest = sha256_of(path)
+        self._objects.put(scope, original_key(document.id, digest), path)
+        return self._database.receive(
             scope,
-            job.id,
-            DocumentStatus.READY,
-            chunks_count=len(chunks),
-            entities_count=entities,
-            warnings=parsed.warnings,
+            claim.job,
+            name=fetched.name,
+            mime_type=fetched.mime_type,
+            size_bytes=path.stat().st_size,
+            sha256=digest,
         )
 
-    def _keep(self, scope: Scope, file: _File, job: Job, digest: str) -> None:
-        """The original in the object store, in place of an older one."""
-        key = original_key(job.document_id, digest)
-        if self._objects.put(scope, key, file.path).sha256 != digest:
-            self._objects.delete(scope, key)
-            raise OSError("it changed while it was read")
-        self._forget_originals(scope, job.document_id, but=key)
+    def _hand_on(self, claim: Claim, prepared: Prepared) -> None:
+        """Leave the rest to the process that owns the vector store."""
+        self._objects.put(claim.scope, staged_key(claim.document.id, claim.job.id), pack(prepared))
+        self._queue.put_back(claim, STAGED)
+
+    def _fail(self, claim: Claim, reason: str, message: str) -> Document | None:
+        """The document without chunks, and why."""
+        if self._indexer is None:
+            self._hand_on(claim, Prepared(failure=(reason, message)))
+            return None
+        scope, job, failure = claim.scope, claim.job, FailureReason(reason)
+        with self._in_force(scope, job):
+            self._indexer.remove(scope, job.document_id)
+            status = _STATUS.get(failure, DocumentStatus.FAILED)
+            document = self._database.finish(scope, job, status, reason=failure, message=message)
+        self._tidy(scope, document)
+        return document
 
     @contextmanager
     def _in_force(self, scope: Scope, job: Job) -> Iterator[None]:
-        """Writing, as the job that has the say: none may undo what a later job of its document wrote.
+        """Writing, as the attempt that has the say: none may undo what a later one of its document wrote.
 
         Raises:
-            NotFoundError: the document was deleted, or a later job works on it.
+            NotFoundError: the document was deleted, or a later job or attempt works on it.
         """
-        with self._indexer.store.writing():
-            jobs = self._database.jobs(scope, job.document_id)
-            if not any(other.id == job.id and other.status is JobStatus.RUNNING for other in jobs):
+        with self._owned().store.writing():
+            now, _ = self._database.job(scope, job.id)
+            if now.status is not JobStatus.RUNNING or now.attempts != job.attempts:
                 raise NotFoundError(f"job {job.id} runs no more", param="job_id")
             yield
 
@@ -258,13 +469,20 @@ class Ingester:
         try:
             return self._database.get(scope, job.document_id)
         except NotFoundError:
-            self._forget_originals(scope, job.document_id)  # kept since
+            self._forget(scope, job.document_id)  # kept since
             return None
 
-    def _forget_originals(self, scope: Scope, document_id: str, but: str | None = None) -> None:
-        for key in list(self._objects.keys(scope, originals_folder(document_id))):
-            if key != but:
-                self._objects.delete(scope, key)
+    def _tidy(self, scope: Scope, document: Document) -> None:
+        """Delete what earlier versions of a document left; its own original stays."""
+        with suppress(NotFoundError), self._database.holding(scope, document.id) as now:
+            self._forget(scope, now.id, but=original_key(now.id, now.sha256))
+
+    def _forget(self, scope: Scope, document_id: str, but: str | None = None) -> None:
+        """Delete a document's originals and staged rows."""
+        for folder in (originals_folder(document_id), staged_folder(document_id)):
+            for key in list(self._objects.keys(scope, folder)):
+                if key != but:
+                    self._objects.delete(scope, key)
 
     def _mask(self, chunks: list[Chunk]) -> tuple[list[Chunk], int]:
         """Chunks with personal data masked in text, title and section path, and how much there was."""
@@ -282,14 +500,21 @@ class Ingester:
         ], sum(len(found.entities) for found in texts)
 
 
-def _examine(path: Path) -> tuple[str, int, OSError | None]:
-    """A file's hash and size, or why there are none."""
-    try:
-        return sha256_of(path), path.stat().st_size, None
-    except OSError as error:
-        return "", 0, error
-
-
-def _source_of(path: Path) -> str:
+def source_of(path: Path) -> str:
     """The path as text that every store takes, also where a file name is not Unicode."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _examine(path: Path) -> tuple[str, OSError | None]:
+    """A file's hash, or why there is none."""
+    try:
+        return sha256_of(path), None
+    except OSError as error:
+        return "", error
+
+
+def _spool(content: BinaryIO, folder: Path) -> Path:
+    path = folder / "upload"
+    with path.open("wb") as copy:
+        shutil.copyfileobj(content, copy, 1 << 20)
+    return path

@@ -42,8 +42,13 @@ class Fused:
         )
 
 
-def fuse(legs: Mapping[str, LegScores], view: View, settings: RetrievalSettings) -> Fused:
-    """Fuse the legs that answered; the best ``settings.depth`` rows are kept.
+def fuse(
+    legs: Mapping[str, LegScores],
+    view: View,
+    settings: RetrievalSettings,
+    allowed: npt.NDArray[np.bool_] | None = None,
+) -> Fused:
+    """Fuse the legs that answered; the best ``settings.depth`` of the ``allowed`` rows (rows,) are kept.
 
     A row gains a share of the score of its document's best other row. A row named by a statute
     reference stands before all others.
@@ -56,7 +61,7 @@ def fuse(legs: Mapping[str, LegScores], view: View, settings: RetrievalSettings)
         total += np.float32(settings.dense_weight) * legs[DENSE].scores
     if REFERENCE in legs:
         total += legs[REFERENCE].scores
-    total[~view.live] = -np.inf
+    total[~(view.live if allowed is None else allowed)] = -np.inf
     depth = min(settings.depth, len(total))
     best = np.argpartition(-total, depth - 1)[:depth] if depth else np.empty(0, np.int64)
     total[best] += np.float32(settings.document_weight) * _support(total[best], view.documents[best])

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from alembic.util import CommandError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import sessionmaker
 
-from llmflow.errors import ConfigurationError, InvalidInputError, UpstreamError
-from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStatus, Scope
+from llmflow.errors import ConfigurationError, InvalidInputError, NotFoundError, UpstreamError
+from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStatus, MetadataValue, Scope
 from llmflow.stores import migrations
 from llmflow.stores.engine import READS, open_engine
+from llmflow.stores.outbox import announce, order
+from llmflow.stores.queue import Lease, unfinished_jobs
 from llmflow.stores.scoping import by_prefix, document_id, documents_within, running_job, within
 from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job, storable
 
-_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 _NO_OUTCOME = (DocumentStatus.PENDING, DocumentStatus.PROCESSING)
 
 
@@ -28,13 +30,6 @@ class DocumentPage(NamedTuple):
 
     items: tuple[Document, ...]
     total: int
-
-
-class Interrupted(NamedTuple):
-    """A job that was never finished, and its document."""
-
-    job: Job
-    document: Document
 
 
 class Database:
@@ -82,7 +77,7 @@ class Database:
 
     # -- ingestion ---------------------------------------------------------------------------
 
-    def begin(
+    def submit(
         self,
         scope: Scope,
         department: str,
@@ -93,9 +88,12 @@ class Database:
         size_bytes: int,
         sha256: str,
         dataset_id: str | None = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
         trace_id: str | None = None,
+        webhook_url: str | None = None,
+        lease: Lease | None = None,
     ) -> Job:
-        """Start an ingestion: the document is ``PROCESSING`` and has a new ``RUNNING`` job.
+        """Put an ingestion into the queue; with a ``lease`` it is the caller's and runs from now on.
 
         A document known from before keeps its id, time of creation and counts until
         :meth:`finish`. Jobs of it that never finished are closed as failed.
@@ -124,40 +122,57 @@ class Database:
                 )
                 session.add(row)
             row.name, row.mime_type, row.size_bytes, row.sha256 = storable(name), mime_type, size_bytes, sha256
-            row.dataset_id, row.updated_at = dataset_id, now
-            row.status, row.reason, row.message, row.warnings = DocumentStatus.PROCESSING, None, None, []
+            row.dataset_id, row.custom, row.updated_at = dataset_id, dict(metadata or {}), now
+            row.status = DocumentStatus.PROCESSING if lease else DocumentStatus.PENDING
+            row.reason, row.message, row.warnings = None, None, []
             session.flush()
-            session.execute(
-                update(JobRow)
-                .where(JobRow.document_id == row.id, JobRow.status.in_(_UNFINISHED))
-                .values(status=JobStatus.FAILED, error="interrupted; a later job took over", updated_at=now)
-            )
+            for unfinished in session.scalars(unfinished_jobs(row.id)):
+                unfinished.status, unfinished.updated_at = JobStatus.FAILED, now
+                unfinished.error = "superseded by a later job of the document"
+                announce(session, unfinished, row)
             job = JobRow(
                 id=uuid.uuid4().hex,
                 document_id=row.id,
                 tenant=scope.tenant,
-                status=JobStatus.RUNNING,
+                status=JobStatus.RUNNING if lease else JobStatus.QUEUED,
+                attempts=1 if lease else 0,
+                worker=lease.worker if lease else None,
+                lease_until=lease.until(now) if lease else None,
                 trace_id=trace_id,
                 created_at=now,
                 updated_at=now,
             )
             session.add(job)
+            if webhook_url:
+                session.add(order(job, webhook_url))
             return as_job(job)
 
-    def advance(self, scope: Scope, job_id: str, stage: str) -> None:
-        """Note that a job has completed ``stage``.
+    def advance(self, scope: Scope, job: Job, stage: str, trace_id: str | None = None) -> None:
+        """Note that a running job has completed ``stage``, and in which trace.
 
         Raises:
-            NotFoundError: no such job in the scope, or it runs no more.
+            NotFoundError: the job runs no more in the scope, or not as this attempt.
         """
         with self._writing.begin() as session:
-            job, _ = running_job(session, scope, job_id)
-            job.stage, job.updated_at = stage, datetime.now(UTC)
+            row, _ = running_job(session, scope, job)
+            row.stage, row.updated_at = stage, datetime.now(UTC)
+            row.trace_id = trace_id or row.trace_id
+
+    def receive(self, scope: Scope, job: Job, *, name: str, mime_type: str, size_bytes: int, sha256: str) -> Document:
+        """Note what a download brought for the document of a running job; the document as it is now.
+
+        Raises:
+            NotFoundError: the job runs no more in the scope, or not as this attempt.
+        """
+        with self._writing.begin() as session:
+            _, row = running_job(session, scope, job)
+            row.name, row.mime_type, row.size_bytes, row.sha256 = storable(name), mime_type, size_bytes, sha256
+            return as_document(row)
 
     def finish(
         self,
         scope: Scope,
-        job_id: str,
+        job: Job,
         status: DocumentStatus,
         *,
         chunks_count: int = 0,
@@ -171,8 +186,8 @@ class Database:
         The job is ``DONE`` where the document is ``READY``, and ``FAILED`` with the message otherwise.
 
         Raises:
-            NotFoundError: no such job in the scope, or it runs no more (its document was
-                deleted or is ingested anew).
+            NotFoundError: the job runs no more in the scope, or not as this attempt (its document
+                was deleted or is ingested anew).
             InvalidInputError: ``status`` is no outcome, or names a failure without a reason.
         """
         if status in _NO_OUTCOME or (status is DocumentStatus.READY) != (reason is None):
@@ -183,25 +198,33 @@ class Database:
             )
         now = datetime.now(UTC)
         with self._writing.begin() as session:
-            job, row = running_job(session, scope, job_id)
+            running, row = running_job(session, scope, job)
             row.status, row.reason, row.message = status, reason, None if message is None else storable(message)
             row.chunks_count, row.entities_count = chunks_count, entities_count
             row.warnings = [storable(warning) for warning in warnings]
-            job.status = JobStatus.DONE if status is DocumentStatus.READY else JobStatus.FAILED
-            job.error = None if reason is None else row.message or reason
-            row.updated_at = job.updated_at = now
+            running.status = JobStatus.DONE if status is DocumentStatus.READY else JobStatus.FAILED
+            running.error = None if reason is None else row.message or reason
+            running.worker = running.lease_until = None
+            row.updated_at = running.updated_at = now
+            announce(session, running, row)
             return as_document(row)
 
-    def interrupted(self, scope: Scope) -> tuple[Interrupted, ...]:
-        """Jobs left unfinished, oldest first; to be asked before any is started."""
+    def job(self, scope: Scope, job_id: str) -> tuple[Job, Document]:
+        """A job and its document.
+
+        Raises:
+            NotFoundError: no such job in the scope.
+        """
         query = (
             select(JobRow, DocumentRow)
             .join(DocumentRow, JobRow.document_id == DocumentRow.id)
-            .where(*within(scope), JobRow.status.in_(_UNFINISHED))
-            .order_by(JobRow.created_at, JobRow.id)
+            .where(*within(scope), JobRow.id == job_id)
         )
         with self._reading.begin() as session:
-            return tuple(Interrupted(as_job(job), as_document(row)) for job, row in session.execute(query))
+            found = session.execute(query).one_or_none()
+            if found is None:
+                raise NotFoundError(f"no job with the id {job_id!r}", param="job_id")
+            return as_job(found[0]), as_document(found[1])
 
     def jobs(self, scope: Scope, document_id: str) -> tuple[Job, ...]:
         """The ingestions of a document, newest first; none where it is not in the scope."""
@@ -260,6 +283,27 @@ class Database:
             total = session.scalar(select(func.count()).select_from(DocumentRow).where(*conditions)) or 0
             return DocumentPage(tuple(as_document(row) for row in session.scalars(page)), total)
 
+    @contextmanager
+    def holding(self, scope: Scope, document_id: str) -> Iterator[Document]:
+        """A document nobody submits anew meanwhile.
+
+        Raises:
+            NotFoundError: no such document in the scope.
+        """
+        with self._writing.begin() as session:
+            row = session.scalar(documents_within(scope).where(DocumentRow.id == document_id).with_for_update())
+            if row is None:
+                raise NotFoundError(f"no document with the id {document_id!r}", param="document_id")
+            yield as_document(row)
+
+    def versions(self, scope: Scope, document_ids: Collection[str]) -> dict[str, str]:
+        """SHA-256 of each of the documents that is ready in the scope."""
+        query = select(DocumentRow.id, DocumentRow.sha256).where(
+            *within(scope), DocumentRow.id.in_(document_ids), DocumentRow.status == DocumentStatus.READY
+        )
+        with self._reading.begin() as session:
+            return {id_: sha256 for id_, sha256 in session.execute(query)}
+
     def counts(self, scope: Scope) -> dict[DocumentStatus, int]:
         """How many documents stand where; every status is there, with 0 where it has none."""
         query = select(DocumentRow.status, func.count()).where(*within(scope)).group_by(DocumentRow.status)
@@ -269,7 +313,7 @@ class Database:
 
     def unfinished_ids(self) -> frozenset[str]:
         """Documents of every tenant that an ingestion was at: for building the search index, never for answering."""
-        query = select(DocumentRow.id).where(DocumentRow.status.in_(_NO_OUTCOME))
+        query = select(DocumentRow.id).where(DocumentRow.status == DocumentStatus.PROCESSING)
         with self._reading.begin() as session:
             return frozenset(session.scalars(query))
 
@@ -282,5 +326,9 @@ class Database:
         """
         with self._writing.begin() as session:
             row = by_prefix(session, scope, id_or_prefix)
+            for unfinished in session.scalars(unfinished_jobs(row.id)):
+                unfinished.status, unfinished.error = JobStatus.FAILED, "the document was deleted"
+                announce(session, unfinished, row)
+            session.flush()
             session.execute(delete(DocumentRow).where(DocumentRow.id == row.id))
             return as_document(row)

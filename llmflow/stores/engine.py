@@ -14,21 +14,28 @@ READS = "llmflow_reads"
 """Execution option of a transaction that only reads."""
 
 _BUSY_TIMEOUT_MS = 30_000
+_CONNECT_TIMEOUT_S = 5
+_POSTGRESQL = "postgresql+psycopg"
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for ``url``; the folder of a SQLite file is made.
+    """An engine for ``url``; the folder of a SQLite file is made, ``postgresql://`` is spoken by psycopg 3.
 
     Raises:
         ConfigurationError: the URL is malformed, or its driver is not installed.
     """
     try:
         parsed = make_url(url)
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        options: dict[str, Any] = {}
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername=_POSTGRESQL)
+        if parsed.drivername == _POSTGRESQL and "connect_timeout" not in parsed.query:
+            # A server that is gone without a word would hold each call for minutes.
+            options = {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigurationError(
-            f"cannot use the database URL: {error}; allowed are sqlite:///PATH and postgresql://USER@HOST/NAME "
-            "(with the psycopg driver installed)",
+            f"cannot use the database URL: {error}; allowed are sqlite:///PATH and postgresql://USER@HOST/NAME",
             param="database.url",
         ) from None
     if engine.dialect.name == "sqlite":

@@ -9,7 +9,7 @@ unchanging view; writers replace segments.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -80,6 +80,11 @@ class View:
         """A number for each row's document, the same for rows of one document."""
         names = (hash(document) for segment in self.segments for document in segment.documents)
         return np.fromiter(names, np.int64, len(self.live))
+
+    def of_documents(self, documents: Container[str]) -> npt.NDArray[np.bool_]:
+        """Which rows exist and belong to one of ``documents``, of shape (rows,)."""
+        wanted = (document in documents for segment in self.segments for document in segment.documents)
+        return self.live & np.fromiter(wanted, bool, len(self.live))
 
     @cached_property
     def _offsets(self) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from llmflow.errors import InvalidInputError, NotFoundError
-from llmflow.schema import JobStatus, Scope
+from llmflow.schema import Job, JobStatus, Scope
 from llmflow.stores.tables import DocumentRow, JobRow
 
 _SEPARATOR = "\x1f"
@@ -61,21 +61,24 @@ def by_prefix(session: Session, scope: Scope, prefix: str) -> DocumentRow:
     return rows[0]
 
 
-def running_job(session: Session, scope: Scope, job_id: str) -> tuple[JobRow, DocumentRow]:
-    """A running job of a scope and its document, locked until the transaction ends.
+def running_job(session: Session, scope: Scope, job: Job) -> tuple[JobRow, DocumentRow]:
+    """The row of a job that still runs as this attempt and its document's, locked until the transaction ends.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it runs no more, or another process took it over.
     """
     query = (
         select(JobRow, DocumentRow)
         .join(DocumentRow, JobRow.document_id == DocumentRow.id)
-        .where(*within(scope), JobRow.id == job_id, JobRow.status == JobStatus.RUNNING)
+        .where(
+            *within(scope), JobRow.id == job.id, JobRow.status == JobStatus.RUNNING, JobRow.attempts == job.attempts
+        )
         .with_for_update()
     )
     found = session.execute(query).one_or_none()
     if found is None:
         raise NotFoundError(
-            f"no running job {job_id!r}; its document was deleted or is ingested anew by a later job", param="job_id"
+            f"job {job.id} runs no more; its document was deleted, or is ingested anew by a later attempt",
+            param="job_id",
         )
     return found[0], found[1]

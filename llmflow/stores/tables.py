@@ -71,6 +71,7 @@ class DocumentRow(Base):
     chunks_count: Mapped[int] = mapped_column(default=0)
     entities_count: Mapped[int] = mapped_column(default=0)
     warnings: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    custom: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict, server_default="{}")
     created_by: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -89,8 +90,86 @@ class JobRow(Base):
     stage: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None] = mapped_column(Text)
     trace_id: Mapped[str | None] = mapped_column(String(32))
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    crashes: Mapped[int] = mapped_column(default=0, server_default="0")
+    worker: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class WebhookRow(Base):
+    """A call to be made when a job has ended; it outlives its document."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index(None, "due_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(255))
+    job_id: Mapped[str] = mapped_column(String(32), index=True)
+    url: Mapped[str] = mapped_column(Text)
+    body: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SecretRow(Base):
+    """A secret of a tenant, such as the one its webhooks are signed with."""
+
+    __tablename__ = "secrets"
+
+    tenant: Mapped[str] = mapped_column(String(255), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class ApiKeyRow(Base):
+    """A key of the API; only the hash of its secret is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(255), index=True)
+    departments: Mapped[list[Any]] = mapped_column(JSON)
+    role: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str | None] = mapped_column(Text)
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class FeedbackRow(Base):
+    """A user's judgement of an answer."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (Index(None, "tenant", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(255))
+    departments: Mapped[list[Any]] = mapped_column(JSON)
+    subject: Mapped[str] = mapped_column(String(255))
+    trace_id: Mapped[str] = mapped_column(String(32))
+    value: Mapped[int] = mapped_column()
+    comment: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CollectedRow(Base):
+    """What a scheduled collection saw of a document at its last run."""
+
+    __tablename__ = "collected"
+
+    collection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    document_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(255))
+    department: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(Text)
+    mark: Mapped[str] = mapped_column(Text)
+    """What tells a change without reading: ETag, or size and time of change."""
 
 
 def as_document(row: DocumentRow) -> Document:
@@ -110,6 +189,7 @@ def as_document(row: DocumentRow) -> Document:
         reason=None if row.reason is None else FailureReason(row.reason),
         message=row.message,
         warnings=tuple(row.warnings),
+        metadata=dict(row.custom),
         dataset_id=row.dataset_id,
         created_by=row.created_by,
         created_at=row.created_at,
@@ -127,6 +207,7 @@ def as_job(row: JobRow) -> Job:
         stage=row.stage,
         error=row.error,
         trace_id=row.trace_id,
+        attempts=row.attempts,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

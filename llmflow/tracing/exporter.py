@@ -7,25 +7,30 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from llmflow.tracing.local import encodable
+from llmflow.schema import Scope
+from llmflow.tracing import attributes
+from llmflow.tracing.attributes import as_json, encodable
+from llmflow.tracing.file import VISIBLE, seen_by
 
 KEEP_TRACES = 10_000
 MAX_FIELD_CHARS = 10_000
 _PRUNE_EVERY = 1000
 _DAY_NS = 86_400 * 10**9
-_PREFIX = "langfuse.observation."
-_METADATA = _PREFIX + "metadata."
 _logger = logging.getLogger(__name__)
+
+_Owner = tuple[str, str, str, str]
+"""Trace id, tenant, departments and user: what makes a row of ``traces``."""
 
 
 class LocalExporter(SpanExporter):
-    """Keeps the newest 10,000 traces of the last ``keep_days`` days.
+    """Keeps the newest 10,000 traces of each tenant, those of the last ``keep_days`` days.
 
     An input or output longer than 10,000 characters is cut, and says so.
     """
@@ -47,15 +52,19 @@ class LocalExporter(SpanExporter):
             return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
 
-    def score(self, trace_id: str, name: str, value: float) -> None:
-        """Write a score of a trace, in place of one with the same name."""
+    def score(self, scope: Scope, trace_id: str, name: str, value: float, own: bool) -> bool:
+        """Write a score of a trace, in place of one with the same name; False where the scope has no such trace."""
         try:
             with self._lock:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", (trace_id, name, value, time.time_ns())
+                written = self._connection.execute(
+                    f"""INSERT OR REPLACE INTO scores SELECT id, :name, :value FROM traces
+                    WHERE {VISIBLE} AND trace_id = :trace_id ORDER BY start_ns LIMIT 1""",
+                    {**seen_by(scope, own), "trace_id": trace_id.lower(), "name": name, "value": value},
                 )
+            return written.rowcount == 1
         except sqlite3.Error as error:
             _logger.warning("score %s is missing from the local traces: %s", name, error)
+            return True
 
     def shutdown(self) -> None:
         """Close the file."""
@@ -63,85 +72,89 @@ class LocalExporter(SpanExporter):
             self._connection.close()
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
-        rows = [_row(span) for span in spans]
+        rows: dict[_Owner, list[dict[str, Any]]] = defaultdict(list)
+        for span in spans:
+            values = span.attributes or {}
+            rows[_owner(span, values)].append(_row(span, values))
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            # A trace is named by its earliest observation; those within it end, and come here, before it.
-            self._connection.executemany(
-                """INSERT INTO traces VALUES (:trace_id, :name, :start_ns, :end_ns, 1, :level = 'ERROR')
-                ON CONFLICT (trace_id) DO UPDATE SET
-                    name = iif(excluded.start_ns <= start_ns, excluded.name, name),
-                    start_ns = min(start_ns, excluded.start_ns),
-                    end_ns = max(end_ns, excluded.end_ns),
-                    observations = observations + 1,
-                    errors = errors + excluded.errors""",
-                rows,
-            )
-            self._connection.executemany(
-                """INSERT INTO spans VALUES (:trace_id, :span_id, :parent_id, :name, :kind, :start_ns, :end_ns,
-                    :level, :message, :input, :output, :metadata)""",
-                rows,
-            )
+            for owner, made in rows.items():
+                self._write_trace(owner, made)
             self._connection.execute("COMMIT")
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
-        self._since_pruned += len(rows)
+        self._since_pruned += len(spans)
         if self._since_pruned >= _PRUNE_EVERY:
             self._prune()
 
+    def _write_trace(self, owner: _Owner, rows: list[dict[str, Any]]) -> None:
+        start, end = min(row["start_ns"] for row in rows), max(row["end_ns"] for row in rows)
+        errors = sum(row["level"] == "ERROR" for row in rows)
+        ((trace,),) = self._connection.execute(
+            """INSERT INTO traces (trace_id, tenant, departments, user, start_ns, end_ns, observations, errors)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (trace_id, tenant, departments, user) DO UPDATE SET
+                start_ns = min(start_ns, excluded.start_ns),
+                end_ns = max(end_ns, excluded.end_ns),
+                observations = observations + excluded.observations,
+                errors = errors + excluded.errors
+            RETURNING id""",
+            (*owner, start, end, len(rows), errors),
+        ).fetchall()
+        self._connection.executemany(
+            f"""INSERT INTO spans VALUES ({trace:d}, :span_id, :parent_id, :name, :kind, :start_ns, :end_ns,
+                :level, :message, :input, :output, :metadata)""",
+            rows,
+        )
+
     def _prune(self) -> None:
         self._since_pruned = 0
+        # By tenant, so that nobody drives out the traces of another.
         self._connection.execute(
-            """DELETE FROM traces WHERE start_ns < max(?, coalesce(
-                (SELECT start_ns FROM traces ORDER BY start_ns DESC LIMIT 1 OFFSET ?), 0))""",
-            (time.time_ns() - self._keep_days * _DAY_NS, KEEP_TRACES - 1),
-        )
-        # By age, for a score may be here before its trace.
-        self._connection.execute(
-            "DELETE FROM scores WHERE created_ns < (SELECT coalesce(min(start_ns), 0) FROM traces)"
+            """DELETE FROM traces WHERE start_ns < ? OR id IN (SELECT id FROM (
+                SELECT id, row_number() OVER (PARTITION BY tenant ORDER BY start_ns DESC) AS place FROM traces
+            ) WHERE place > ?)""",
+            (time.time_ns() - self._keep_days * _DAY_NS, KEEP_TRACES),
         )
 
 
-def _row(span: ReadableSpan) -> dict[str, Any]:
-    attributes = span.attributes or {}
-    metadata = {key.removeprefix(_METADATA): value for key, value in attributes.items() if key.startswith(_METADATA)}
-    for key in ("model.name", "model.parameters", "usage_details"):
-        if _PREFIX + key in attributes:
-            metadata[key] = attributes[_PREFIX + key]
-    row = {
-        "trace_id": format(span.context.trace_id, "032x"),
+def _owner(span: ReadableSpan, values: Mapping[str, Any]) -> _Owner:
+    return (
+        format(span.context.trace_id, "032x"),
+        json.loads(values.get(attributes.TENANT, '""')),
+        values.get(attributes.DEPARTMENTS, "[]"),
+        values.get(attributes.USER, ""),
+    )
+
+
+def _row(span: ReadableSpan, values: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {
+        key.removeprefix(attributes.METADATA): value
+        for key, value in values.items()
+        if key.startswith(attributes.METADATA)
+    }
+    if attributes.MODEL in values:
+        metadata["model.name"] = as_json(values[attributes.MODEL])
+    if attributes.USAGE in values:
+        metadata["usage_details"] = values[attributes.USAGE]
+    return {
         "span_id": format(span.context.span_id, "016x"),
         "parent_id": format(span.parent.span_id, "016x") if span.parent else None,
-        "name": span.name,
-        "kind": attributes.get(_PREFIX + "type", "span"),
+        "name": encodable(span.name),
+        "kind": values.get(attributes.KIND, "span"),
         "start_ns": span.start_time,
         "end_ns": span.end_time,
-        "level": attributes.get(_PREFIX + "level", "DEFAULT"),
-        "message": attributes.get(_PREFIX + "status_message"),
-        "input": _readable(attributes.get(_PREFIX + "input")),
-        "output": _readable(attributes.get(_PREFIX + "output")),
-        "metadata": json.dumps({key: _decoded(value) for key, value in metadata.items()}, ensure_ascii=False),
+        "level": values.get(attributes.LEVEL, "DEFAULT"),
+        "message": values.get(attributes.MESSAGE),
+        "input": _cut(values.get(attributes.INPUT)),
+        "output": _cut(values.get(attributes.OUTPUT)),
+        # The values are JSON already.
+        "metadata": "{" + ", ".join(f"{as_json(key)}: {value}" for key, value in metadata.items()) + "}",
     }
-    return {key: encodable(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
-def _decoded(value: Any) -> Any:
-    """The value behind an attribute that the SDK wrote as JSON; other programs write plain text."""
-    try:
-        return json.loads(value)
-    except (TypeError, ValueError):
-        return value
-
-
-def _readable(value: Any) -> str | None:
-    """Text, or JSON with Hangul as such and not as escapes."""
-    if value is None:
-        return None
-    text = str(value)
-    if text[:1] in ("{", "["):
-        decoded = _decoded(text)
-        text = decoded if isinstance(decoded, str) else json.dumps(decoded, ensure_ascii=False)
-    if len(text) > MAX_FIELD_CHARS:
-        text = f"{text[:MAX_FIELD_CHARS]}… (cut; {len(text)} characters)"
-    return text
+def _cut(text: str | None) -> str | None:
+    if text is None or len(text) <= MAX_FIELD_CHARS:
+        return text
+    return f"{text[:MAX_FIELD_CHARS]}… (cut; {len(text)} characters)"

@@ -1,4 +1,4 @@
-"""The local SQLite file of traces: its schema, and reading it."""
+"""Reads the local file of traces."""
 
 from __future__ import annotations
 
@@ -6,51 +6,27 @@ import json
 import re
 import sqlite3
 from collections import defaultdict
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from llmflow.errors import ConfigurationError, InvalidInputError, NotFoundError
+from llmflow.errors import InvalidInputError
+from llmflow.schema import Scope
+from llmflow.tracing.file import SCHEMA_VERSION, VISIBLE, no_trace, seen_by
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE traces (
-    trace_id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    start_ns INTEGER NOT NULL,
-    end_ns INTEGER NOT NULL,
-    observations INTEGER NOT NULL,
-    errors INTEGER NOT NULL
-);
-CREATE INDEX traces_start ON traces (start_ns);
-CREATE TABLE spans (
-    trace_id TEXT NOT NULL REFERENCES traces ON DELETE CASCADE,
-    span_id TEXT NOT NULL,
-    parent_id TEXT,
-    name TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    start_ns INTEGER NOT NULL,
-    end_ns INTEGER NOT NULL,
-    level TEXT NOT NULL,
-    message TEXT,
-    input TEXT,
-    output TEXT,
-    metadata TEXT NOT NULL,
-    PRIMARY KEY (trace_id, span_id)
-) WITHOUT ROWID;
-CREATE TABLE scores (
-    trace_id TEXT NOT NULL,
-    name TEXT NOT NULL,
-    value REAL NOT NULL,
-    created_ns INTEGER NOT NULL,
-    PRIMARY KEY (trace_id, name)
-) WITHOUT ROWID;
-"""
-_SUMMARIES = """
-SELECT traces.*, (SELECT input FROM spans WHERE spans.trace_id = traces.trace_id AND parent_id IS NULL
-                  ORDER BY start_ns LIMIT 1) AS input FROM traces
+_SUMMARIES = f"""
+WITH found AS (
+    SELECT trace_id, min(start_ns) AS start_ns, max(end_ns) AS end_ns, sum(observations) AS observations,
+        sum(errors) AS errors, json_group_array(id) AS traces
+    FROM traces WHERE {VISIBLE} AND trace_id GLOB :ids GROUP BY trace_id ORDER BY start_ns DESC LIMIT :limit
+)
+SELECT found.*, first.name, first.input FROM found JOIN spans AS first ON (first.trace, first.span_id) = (
+    SELECT trace, span_id FROM spans WHERE trace IN (SELECT value FROM json_each(found.traces))
+    ORDER BY start_ns, end_ns DESC LIMIT 1)
+ORDER BY found.start_ns DESC
 """
 _ID_PREFIX = re.compile("[0-9a-f]{1,32}")
 
@@ -106,44 +82,6 @@ class Trace:
     scores: tuple[Score, ...]
 
 
-def encodable(text: str) -> str:
-    """``text`` without the lone surrogates of a file name that is not valid Unicode; neither sink takes those."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file for writing, made if absent.
-
-    Raises:
-        ConfigurationError: the file cannot be opened, or is none of ours.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("BEGIN IMMEDIATE")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except (sqlite3.DatabaseError, OSError) as error:
-        raise ConfigurationError(
-            f"cannot open {path} for the local traces: {error}; name another file, or switch tracing off",
-            param="tracing.path",
-        ) from error
-    if version not in (0, SCHEMA_VERSION):
-        connection.close()
-        raise ConfigurationError(
-            f"{path} holds traces of another version of LLMFlow; delete the file, or name another",
-            param="tracing.path",
-        )
-    return connection
-
-
 class LocalTraces:
     """Reads the traces of a file, also while another process writes it.
 
@@ -154,51 +92,69 @@ class LocalTraces:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def recent(self, limit: int = 20) -> tuple[TraceSummary, ...]:
-        """The latest traces, newest first."""
-        if not self._path.exists():
-            return ()
-        with closing(self._open()) as connection:
-            rows = connection.execute(f"{_SUMMARIES} ORDER BY start_ns DESC LIMIT ?", (limit,))
-            return tuple(_summary(row) for row in rows)
+    def recent(self, scope: Scope, limit: int = 20, *, own: bool = False) -> tuple[TraceSummary, ...]:
+        """The scope's latest traces, newest first.
 
-    def get(self, id_or_prefix: str) -> Trace:
-        """The trace with an id, or with the only id that starts so.
+        A trace shows what was done for the scope's tenant and for none but the scope's
+        departments; what others did under the same trace id is not there.
+
+        Args:
+            scope: whose traces.
+            limit: traces at most.
+            own: only what was done for the scope's user.
+        """
+        with self._reading() as connection:
+            return tuple(_summary(row) for row in _summaries(connection, scope, own, "*", limit))
+
+    def get(self, scope: Scope, id_or_prefix: str, *, own: bool = False) -> Trace:
+        """The scope's trace with an id, or with the only id that starts so; see :meth:`recent`.
 
         Raises:
-            NotFoundError: no trace has such an id.
+            NotFoundError: no trace of the scope has such an id.
             InvalidInputError: several have.
         """
         prefix = id_or_prefix.lower()
-        if not _ID_PREFIX.fullmatch(prefix) or not self._path.exists():
-            raise _no_trace(id_or_prefix)
-        with closing(self._open()) as connection:
-            found = connection.execute(f"{_SUMMARIES} WHERE trace_id GLOB ? LIMIT 2", (prefix + "*",)).fetchall()
-            if not found:
-                raise _no_trace(id_or_prefix)
+        if not _ID_PREFIX.fullmatch(prefix):
+            raise no_trace(id_or_prefix)
+        with self._reading() as connection:
+            found = _summaries(connection, scope, own, prefix + "*", 2)
+            if connection is None or not found:
+                raise no_trace(id_or_prefix)
             if len(found) > 1:
                 raise InvalidInputError(
                     f"several traces have an id that starts with {id_or_prefix!r}, among them "
                     f"{found[0]['trace_id']} and {found[1]['trace_id']}; give more of it",
                     param="trace_id",
                 )
-            summary = _summary(found[0])
+            (row,) = found
             spans = connection.execute(
-                "SELECT * FROM spans WHERE trace_id = ? ORDER BY start_ns, end_ns DESC", (summary.trace_id,)
+                "SELECT * FROM spans WHERE trace IN (SELECT value FROM json_each(?)) ORDER BY start_ns, end_ns DESC",
+                (row["traces"],),
             ).fetchall()
             scores = connection.execute(
-                "SELECT name, value FROM scores WHERE trace_id = ? ORDER BY name", (summary.trace_id,)
+                "SELECT name, value FROM scores WHERE trace IN (SELECT value FROM json_each(?)) ORDER BY name",
+                (row["traces"],),
             )
-            return Trace(summary, _tree(spans, found[0]["start_ns"]), tuple(Score(*row) for row in scores))
+            return Trace(_summary(row), _tree(spans, row["start_ns"]), tuple(Score(*score) for score in scores))
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10)
-        connection.row_factory = sqlite3.Row
-        return connection
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        if not self._path.exists():
+            yield None
+            return
+        with closing(sqlite3.connect(self._path, timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            # The next observation replaces a file of an earlier version.
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            yield connection if version == SCHEMA_VERSION else None
 
 
-def _no_trace(wanted: str) -> NotFoundError:
-    return NotFoundError(f"no trace with the id {wanted!r}; `llmflow traces` lists them", param="trace_id")
+def _summaries(
+    connection: sqlite3.Connection | None, scope: Scope, own: bool, ids: str, limit: int
+) -> list[sqlite3.Row]:
+    if connection is None:
+        return []
+    return connection.execute(_SUMMARIES, {**seen_by(scope, own), "ids": ids, "limit": limit}).fetchall()
 
 
 def _summary(row: sqlite3.Row) -> TraceSummary:

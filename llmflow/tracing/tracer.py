@@ -1,67 +1,25 @@
-"""Makes observations with the Langfuse SDK."""
+"""Records observations, whoever they are made for."""
 
 from __future__ import annotations
 
 import atexit
-import contextvars
 import threading
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from llmflow.errors import ConfigurationError, LLMFlowError
+from llmflow.errors import ConfigurationError
+from llmflow.schema import Scope
 from llmflow.settings import TracingSettings
-from llmflow.tracing.local import connect, encodable
+from llmflow.tracing import attributes
+from llmflow.tracing.file import connect, no_trace
+from llmflow.tracing.observation import Observation, ObservationKind
 
 if TYPE_CHECKING:
     from llmflow.tracing.sinks import Sinks
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-ObservationKind = Literal[
-    "span", "agent", "tool", "chain", "retriever", "evaluator", "guardrail", "generation", "embedding"
-]
-"""Langfuse's types of observation."""
-
-
-class Observation:
-    """A step under way. ``trace_id`` is None where nothing is recorded."""
-
-    def __init__(self, span: Any = None) -> None:
-        self._span = span
-        self.trace_id: str | None = span.trace_id if span is not None else None
-
-    def update(
-        self,
-        *,
-        output: Any = None,
-        metadata: dict[str, Any] | None = None,
-        warning: str | None = None,
-        model: str | None = None,
-        usage: dict[str, int] | None = None,
-    ) -> None:
-        """Add what became known, already masked.
-
-        Args:
-            output: what the step made; anything JSON can hold.
-            metadata: further values by name.
-            warning: why the step did less than it should (a degradation).
-            model: the model's name (generations and embeddings).
-            usage: tokens by kind, as the endpoint counts them (generations and embeddings).
-        """
-        if self._span is None:
-            return
-        values: dict[str, Any] = {"output": output, "metadata": metadata, "model": model, "usage_details": usage}
-        if warning is not None:
-            values |= {"level": "WARNING", "status_message": encodable(warning)}
-        self._span.update(**{key: value for key, value in values.items() if value is not None})
-
-
 _UNRECORDED = nullcontext(Observation())
+_UNMARKED = nullcontext()
 
 
 class Tracer:
@@ -69,9 +27,9 @@ class Tracer:
 
     Observations go to the local file and, where both keys are set, to the Langfuse server as
     well; without keys nothing touches the network. They are written in the background: a
-    full disk or a dead server costs observations, never a caller's time or result. The SDK is
-    loaded at the first observation. Traces are kept as given, so callers pass text in which
-    personal data is masked already.
+    full disk or a dead server costs observations, never a caller's time or result. What that
+    takes is loaded at the first observation. Traces are kept as given, so callers pass text in
+    which personal data is masked already.
 
     Args:
         settings: whether and where to.
@@ -92,6 +50,23 @@ class Tracer:
         self._sinks: Sinks | None = None
         self._file = connect(path) if settings.enabled else None
 
+    def acting(self, scope: Scope, traceparent: str | None = None) -> AbstractContextManager[None]:
+        """Every observation made within the context is made for ``scope``: only such scopes see it.
+
+        It goes along into threads (:func:`llmflow.tracing.in_current_trace`) and generators
+        (:func:`llmflow.tracing.in_own_context`). One within another replaces it.
+
+        Args:
+            scope: whose call this is.
+            traceparent: the caller's W3C header of that name, whose trace and step the observations
+                continue; one that is not valid is ignored.
+        """
+        if self._open_sinks() is None:
+            return _UNMARKED
+        from llmflow.tracing.steps import Acting
+
+        return Acting(scope, traceparent)
+
     def observe(
         self, name: str, kind: ObservationKind = "span", input: Any = None, **metadata: Any
     ) -> AbstractContextManager[Observation]:
@@ -100,6 +75,8 @@ class Tracer:
         An exception marks the step as failed and goes on. Its text is kept only if it is an
         error of LLMFlow; that of a library may quote a document.
 
+        A generator that yields within a step needs :func:`llmflow.tracing.in_own_context`.
+
         Args:
             name: what the step is, e.g. ``retrieve.fuse``.
             kind: Langfuse's type of it.
@@ -107,18 +84,40 @@ class Tracer:
             metadata: further values, already masked.
         """
         sinks = self._open_sinks()
-        return _UNRECORDED if sinks is None else _observed(sinks, name, kind, input, metadata)
+        if sinks is None:
+            return _UNRECORDED
+        from llmflow.tracing.steps import Step
 
-    def score(self, trace_id: str | None, name: str, value: float) -> None:
-        """Judge a whole trace, e.g. by a user's feedback; nothing happens where ``trace_id`` is None."""
+        values = {attributes.KIND: kind, **attributes.of_metadata(metadata)}
+        if input is not None:
+            values[attributes.INPUT] = attributes.as_text(input)
+        return Step(sinks.tracer, name, values)
+
+    def score(self, scope: Scope, trace_id: str | None, name: str, value: float, *, own: bool = False) -> None:
+        """Judge a whole trace, e.g. by a user's feedback; nothing happens where ``trace_id`` is None.
+
+        Args:
+            scope: who judges; it must be able to see the trace.
+            trace_id: the full id.
+            name: what is judged; a second score of that name replaces the first.
+            value: the judgement.
+            own: the trace must have been made for the scope's user.
+
+        Raises:
+            NotFoundError: this program's local file has no such trace of the scope.
+        """
         sinks = self._open_sinks()
-        if sinks is not None and trace_id is not None:
-            sinks.score(trace_id, name, value)
+        if sinks is not None and trace_id is not None and not sinks.score(scope, trace_id, name, value, own):
+            raise no_trace(trace_id)
 
-    def flush(self) -> None:
-        """Write what has ended so far; waits 5 s at most, for a server that does not answer."""
+    def flush(self, *, local: bool = False) -> None:
+        """Write what has ended so far, so that it can be read.
+
+        Args:
+            local: into the local file only; otherwise waits 5 s at most for a server that does not answer.
+        """
         if self._sinks is not None:
-            self._sinks.flush()
+            self._sinks.flush(local)
 
     def close(self) -> None:
         """Write what is left and record no more; waits 5 s at most. Happens by itself when the program ends."""
@@ -141,43 +140,3 @@ class Tracer:
                     self._sinks = Sinks(self._settings, self._file)
                     atexit.register(self.close)
         return self._sinks if self._recording else None
-
-
-def in_current_trace(function: Callable[P, R]) -> Callable[P, R]:
-    """``function`` for another thread: what it observes belongs to the step that is current now.
-
-    A thread starts without a trace, so functions handed to a ThreadPoolExecutor go through here:
-    ``pool.map(in_current_trace(search_leg), legs)``.
-    """
-    context = contextvars.copy_context()
-
-    @wraps(function)
-    def within(*args: P.args, **kwargs: P.kwargs) -> R:
-        # A context can be entered once at a time, and several threads may run the function.
-        return context.copy().run(function, *args, **kwargs)
-
-    return within
-
-
-@contextmanager
-def _observed(
-    sinks: Sinks, name: str, kind: ObservationKind, input: Any, metadata: dict[str, Any]
-) -> Iterator[Observation]:
-    failure: BaseException | None = None
-    with sinks.client.start_as_current_observation(name=name, as_type=kind, input=input, metadata=metadata) as span:
-        # The SDK would record an exception that reached it with its text and stack.
-        try:
-            yield Observation(span)
-        except BaseException as error:
-            failure = error
-            span.update(level="ERROR", status_message=encodable(_describe(error)))
-    if failure is not None:
-        raise failure
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, LLMFlowError):
-        return f"{error.code}: {error.message}"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

@@ -141,7 +141,7 @@ def test_jobs_are_done_and_name_their_last_stage(company: Runtime, ingested: dic
     for outcome in ingested.values():
         (job,) = company.database.jobs(HR, outcome.document.id)
         assert (job.status, job.stage, job.error) == (JobStatus.DONE, STAGES_LAST, None)
-    assert company.database.interrupted(HR) == ()
+    assert company.ingester.due() == []
 
 
 def test_originals_are_kept_byte_for_byte(company: Runtime, documents: Path, ingested: dict[str, Outcome]) -> None:

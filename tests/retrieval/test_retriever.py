@@ -266,3 +266,28 @@ def test_a_reopened_store_gives_the_same_result(tmp_path: Path) -> None:
         {c.chunk.id: c.score for c in before.candidates}, rel=1e-5
     )
     again.close()
+
+
+def test_documents_left_out_never_shorten_the_result(corpus: Corpus) -> None:
+    question = "연차휴가 신청, 출장비 정산, 재택근무 승인, 회의실 예약"
+    retriever = corpus.retriever(depth=10)
+    everything = retriever.retrieve(HR, question, top_k=100, threshold=0)
+    best = {candidate.chunk.document_id for candidate in everything.candidates[:3]}
+    others = {f"doc-{name}" for name in ("leave", "expense", "remote", "room", "dinner", "password")} - best
+    assert len(best) >= 2
+    assert others
+    found = retriever.retrieve(HR, question, top_k=2, threshold=0, documents=frozenset(others))
+    assert len(found.candidates) == 2
+    assert {candidate.chunk.document_id for candidate in found.candidates} <= others
+    scores = {candidate.chunk.id: candidate.score for candidate in everything.candidates}
+    assert all(scores[candidate.chunk.id] == candidate.score for candidate in found.candidates)
+    assert retriever.retrieve(HR, question, threshold=0, documents=frozenset()).candidates == ()
+
+
+def test_the_depth_counts_only_the_documents_asked_for(tmp_path: Path) -> None:
+    crowd = [chunk(f"crowd{number}", f"연차휴가 신청 안내 {number}번.", "doc-crowd") for number in range(20)]
+    corpus = Corpus(tmp_path, [*crowd, chunk("single", "연차휴가와 상관없이 열리는 긴 행사 안내와 그 밖의 많은 이야기.")])
+    retriever = corpus.retriever(depth=10)
+    assert "single" not in ids(retriever.retrieve(HR, "연차휴가 신청", top_k=20, threshold=0))
+    assert ids(retriever.retrieve(HR, "연차휴가 신청", threshold=0, documents={"doc-single"})) == ["single"]
+    corpus.close()

@@ -16,10 +16,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from llmflow.errors import ConfigurationError, InvalidInputError, NotFoundError, UpstreamError
-from llmflow.schema import Document, DocumentStatus, FailureReason, JobStatus, Scope
+from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStatus, Scope
 from llmflow.stores import migrations
-from llmflow.stores.database import Database, document_id
+from llmflow.stores.database import Database
 from llmflow.stores.engine import open_engine
+from llmflow.stores.queue import JobQueue, Lease
+from llmflow.stores.scoping import document_id
 from llmflow.stores.tables import Base
 
 HR = Scope("acme", ("hr",), user="kim")
@@ -51,8 +53,11 @@ def database(url: str) -> Iterator[Database]:
     opened.close()
 
 
-def begin(database: Database, scope: Scope = HR, source: str = "/docs/휴가 규정.pdf", department: str = "hr") -> str:
-    job = database.begin(
+LEASE = Lease("host.1", 60)
+
+
+def begin(database: Database, scope: Scope = HR, source: str = "/docs/휴가 규정.pdf", department: str = "hr") -> Job:
+    return database.submit(
         scope,
         department,
         source=source,
@@ -61,8 +66,12 @@ def begin(database: Database, scope: Scope = HR, source: str = "/docs/휴가 규
         size_bytes=5_000_000_000,
         sha256="a" * 64,
         trace_id="f" * 32,
+        lease=LEASE,
     )
-    return job.id
+
+
+def unfinished(database: Database) -> int:
+    return sum(JobQueue(database.engine).depth().values())
 
 
 def ready(database: Database, source: str, scope: Scope = HR, department: str = "hr") -> Document:
@@ -71,17 +80,17 @@ def ready(database: Database, source: str, scope: Scope = HR, department: str = 
 
 def test_an_ingestion_from_start_to_ready(database: Database) -> None:
     before = datetime.now(UTC)
-    job_id = begin(database)
+    job = begin(database)
     started = database.find(HR, "hr", "/docs/휴가 규정.pdf")
     assert started is not None
     assert (started.status, started.name, started.created_by) == (DocumentStatus.PROCESSING, "휴가 규정.pdf", "kim")
     assert started.size_bytes == 5_000_000_000
-    database.advance(HR, job_id, "parse")
+    database.advance(HR, job, "parse")
     (running,) = database.jobs(HR, started.id)
     assert (running.status, running.stage, running.trace_id) == (JobStatus.RUNNING, "parse", "f" * 32)
 
     done = database.finish(
-        HR, job_id, DocumentStatus.READY, chunks_count=12, entities_count=3, warnings=["page 4: picture left out"]
+        HR, job, DocumentStatus.READY, chunks_count=12, entities_count=3, warnings=["page 4: picture left out"]
     )
     assert done == database.get(HR, started.id)
     assert (done.status, done.chunks_count, done.entities_count) == (DocumentStatus.READY, 12, 3)
@@ -105,11 +114,11 @@ def test_an_ingestion_from_start_to_ready(database: Database) -> None:
 def test_every_other_outcome_is_on_the_document_and_its_job(
     database: Database, status: DocumentStatus, reason: FailureReason
 ) -> None:
-    job_id = begin(database)
-    document = database.finish(HR, job_id, status, reason=reason, message="암호를 풀고 다시 올리십시오")
+    job = begin(database)
+    document = database.finish(HR, job, status, reason=reason, message="암호를 풀고 다시 올리십시오")
     assert (document.status, document.reason, document.message) == (status, reason, "암호를 풀고 다시 올리십시오")
-    (job,) = database.jobs(HR, document.id)
-    assert (job.status, job.error) == (JobStatus.FAILED, "암호를 풀고 다시 올리십시오")
+    (ended,) = database.jobs(HR, document.id)
+    assert (ended.status, ended.error) == (JobStatus.FAILED, "암호를 풀고 다시 올리십시오")
 
 
 @pytest.mark.parametrize(
@@ -124,10 +133,10 @@ def test_every_other_outcome_is_on_the_document_and_its_job(
 def test_what_is_no_outcome_is_refused_and_changes_nothing(
     database: Database, status: DocumentStatus, reason: FailureReason | None
 ) -> None:
-    job_id = begin(database)
+    job = begin(database)
     with pytest.raises(InvalidInputError, match="no outcome"):
-        database.finish(HR, job_id, status, reason=reason)
-    assert [left.job.id for left in database.interrupted(HR)] == [job_id]
+        database.finish(HR, job, status, reason=reason)
+    assert database.job(HR, job.id)[0].status is JobStatus.RUNNING
 
 
 def test_ingesting_anew_keeps_the_document_and_adds_a_job(database: Database) -> None:
@@ -140,65 +149,47 @@ def test_ingesting_anew_keeps_the_document_and_adds_a_job(database: Database) ->
         message="broken",
         warnings=["w"],
     )
-    job_id = begin(database, source="/docs/a.md")
+    job = begin(database, source="/docs/a.md")
     again = database.get(HR, first.id)
     assert (again.id, again.created_at) == (failed.id, first.created_at)
     assert (again.status, again.reason, again.message, again.warnings) == (DocumentStatus.PROCESSING, None, None, ())
-    assert [job.status for job in database.jobs(HR, first.id)] == [JobStatus.RUNNING, JobStatus.FAILED, JobStatus.DONE]
-    assert database.jobs(HR, first.id)[0].id == job_id
+    assert [known.status for known in database.jobs(HR, first.id)] == [JobStatus.RUNNING, JobStatus.FAILED, JobStatus.DONE]
+    assert database.jobs(HR, first.id)[0].id == job.id
     assert database.documents(HR).total == 1
 
 
 def test_an_unfinished_job_gives_way_to_a_later_one(database: Database) -> None:
     old, new = begin(database), begin(database)
-    assert [left.job.id for left in database.interrupted(HR)] == [new]
-    with pytest.raises(NotFoundError, match="later job"):
+    assert unfinished(database) == 1
+    assert database.job(HR, old.id)[0].error == "superseded by a later job of the document"
+    with pytest.raises(NotFoundError, match="later attempt"):
         database.finish(HR, old, DocumentStatus.READY)
     with pytest.raises(NotFoundError):
         database.advance(HR, old, "parse")
     assert database.finish(HR, new, DocumentStatus.READY).status is DocumentStatus.READY
-    assert database.interrupted(HR) == ()
-
-
-def test_jobs_of_a_killed_process_are_found_again(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'llmflow.db'}"
-    program = f"""
-import os, signal
-from llmflow.schema import DocumentStatus, Scope
-from llmflow.stores.database import Database
-database, scope = Database({url!r}), Scope("acme", ("hr",))
-def begin(source):
-    return database.begin(scope, "hr", source=source, name=source, mime_type="text/plain", size_bytes=1, sha256="a")
-database.finish(scope, begin("done").id, DocumentStatus.READY)
-database.advance(scope, begin("half").id, "chunk")
-begin("started")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
-    database = Database(url)
-    left = database.interrupted(HR)
-    assert [(item.document.source, item.job.stage) for item in left] == [("half", "chunk"), ("started", None)]
-    assert database.interrupted(OTHER_DEPARTMENT) == ()
-    database.close()
+    assert unfinished(database) == 0
 
 
 def test_what_lies_outside_the_scope_does_not_exist(database: Database) -> None:
     document = ready(database, "/docs/a.md")
-    job_id = begin(database, source="/docs/b.md")
+    job = begin(database, source="/docs/b.md")
     for scope in (OTHER_DEPARTMENT, OTHER_TENANT, Scope("acme", ())):
         with pytest.raises(NotFoundError):
             database.get(scope, document.id)
         with pytest.raises(NotFoundError):
             database.delete(scope, document.id)
         with pytest.raises(NotFoundError):
-            database.advance(scope, job_id, "parse")
+            database.advance(scope, job, "parse")
         with pytest.raises(NotFoundError):
-            database.finish(scope, job_id, DocumentStatus.READY)
+            database.finish(scope, job, DocumentStatus.READY)
         assert database.find(scope, "hr", "/docs/a.md") is None
         assert database.jobs(scope, document.id) == ()
         assert database.documents(scope) == ((), 0)
         assert set(database.counts(scope).values()) == {0}
-        assert database.interrupted(scope) == ()
+        with pytest.raises(NotFoundError):
+            database.job(scope, job.id)
+        assert database.versions(scope, [document.id]) == {}
+    assert database.versions(HR, [document.id, job.document_id]) == {document.id: "a" * 64}
     assert database.get(ALL, document.id) == document
 
 
@@ -266,21 +257,21 @@ def test_unfinished_documents_of_everybody(database: Database) -> None:
 
 def test_deleting_takes_the_jobs_along(database: Database) -> None:
     document = ready(database, "/docs/a.md")
-    unfinished = begin(database, source="/docs/a.md")
+    running = begin(database, source="/docs/a.md")
     assert database.delete(HR, document.id[:10]).source == "/docs/a.md"
     with database.engine.connect() as connection:
         assert connection.execute(text("select count(*) from jobs")).scalar() == 0
     with pytest.raises(NotFoundError, match="deleted"):
-        database.finish(HR, unfinished, DocumentStatus.READY)
+        database.finish(HR, running, DocumentStatus.READY)
     assert database.find(HR, "hr", "/docs/a.md") is None
 
 
 def test_names_and_messages_no_database_would_take_are_stored(database: Database) -> None:
     source = "/docs/\udcb1\udcd4.txt"
-    job_id = begin(database, source=source)
+    job = begin(database, source=source)
     message = "bad value 'a\0b\ud800'"
     document = database.finish(
-        HR, job_id, DocumentStatus.FAILED, reason=FailureReason.MALFORMED, message=message, warnings=["\0\ud800"]
+        HR, job, DocumentStatus.FAILED, reason=FailureReason.MALFORMED, message=message, warnings=["\0\ud800"]
     )
     found = database.find(HR, "hr", source)
     assert found == document
@@ -295,15 +286,15 @@ def test_many_threads_write_at_once(database: Database) -> None:
     def ingest(worker: int) -> None:
         barrier.wait()
         for number in range(5):
-            job_id = begin(database, source=f"/docs/{worker}/{number}")
-            database.advance(HR, job_id, "parse")
+            job = begin(database, source=f"/docs/{worker}/{number}")
+            database.advance(HR, job, "parse")
             database.documents(HR)
-            database.finish(HR, job_id, DocumentStatus.READY, chunks_count=number)
+            database.finish(HR, job, DocumentStatus.READY, chunks_count=number)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ingest, range(8)))
     assert database.counts(HR)[DocumentStatus.READY] == 40
-    assert database.interrupted(HR) == ()
+    assert unfinished(database) == 0
 
 
 def test_a_reader_is_not_held_up_by_a_writer(tmp_path: Path) -> None:

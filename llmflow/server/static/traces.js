@@ -1,0 +1,66 @@
+// A trace as a tree: every step with its duration as a bar, and what went in and out.
+
+import { request } from "./api.js";
+import { bar, element } from "./dom.js";
+import { say } from "./i18n.js";
+import { errorNotice, waiting } from "./notices.js";
+
+const PAUSES_MS = [300, 700, 1500, 3000]; // traces are written in the background
+
+/** Fill a node with the trace of an answer. */
+export async function showTrace(node, traceId) {
+  node.replaceChildren(waiting("trace.loading"));
+  try {
+    node.replaceChildren(tree(await load(traceId)));
+  } catch (error) {
+    node.replaceChildren(errorNotice(error, () => showTrace(node, traceId)));
+  }
+}
+
+async function load(traceId) {
+  for (const pause of PAUSES_MS) {
+    try {
+      return await request(`v1/traces/${traceId}`);
+    } catch (error) {
+      if (error.code !== "not_found") throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  return request(`v1/traces/${traceId}`);
+}
+
+function tree({ summary, roots }) {
+  const total = Math.max(summary.duration_ms, 0.001);
+  const head = say(element("p", { class: "muted" }), "trace.head", {
+    steps: summary.observations,
+    ms: summary.duration_ms,
+    start: new Date(summary.start),
+  });
+  const id = element("p", { class: "request-id" }, say(element("span"), "trace.id"), element("code", {}, summary.trace_id));
+  return element("div", { class: "trace" }, head, element("ul", {}, ...roots.map((root) => branch(root, total))), id);
+}
+
+function branch(step, total) {
+  const begin = step.offset_ms / total;
+  const line = element("div", { class: `step ${step.level.toLowerCase()}` });
+  line.append(
+    element("span", { class: "name" }, step.name),
+    bar(begin, begin + step.duration_ms / total),
+    say(element("span", { class: "number" }), "milliseconds", { ms: step.duration_ms }),
+  );
+  const item = element("li", {}, line);
+  if (step.message) item.append(element("p", { class: "detail" }, step.message));
+  const values = Object.entries({ input: step.input, output: step.output, ...step.metadata }).filter(([, value]) => value !== null);
+  if (values.length) item.append(valueList(values));
+  if (step.children.length) item.append(element("ul", {}, ...step.children.map((child) => branch(child, total))));
+  return item;
+}
+
+function valueList(values) {
+  const list = element("dl");
+  for (const [name, value] of values) {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    list.append(element("dt", {}, name), element("dd", {}, text));
+  }
+  return element("details", {}, say(element("summary"), "trace.values"), list);
+}

@@ -1,0 +1,116 @@
+"""Runs the jobs of the queue: in the server, and in ``llmflow worker`` processes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from llmflow.errors import LLMFlowError
+from llmflow.ingestion.collecting import Collector
+from llmflow.runtime import Runtime
+from llmflow.schema import Job
+from llmflow.settings import CollectionSettings
+from llmflow.stores.queue import STAGED
+from llmflow.worker.tasks import TaskConsumer, TaskQueue
+from llmflow.worker.webhooks import WebhookSender
+
+_log = logging.getLogger(__name__)
+_SWEEP_S = 3.0
+
+
+class JobRunner:
+    """Takes jobs from the queue until :meth:`stop`.
+
+    Two queues: any process runs ingestions, but only the owner of the vector store can do the
+    last stage of those that another process prepared. The owner also sends webhooks, keeps the
+    schedules, and trains the embedder when nothing else is to be done.
+
+    Args:
+        owner: whether this process owns the vector store.
+        ingest: whether this process runs whole ingestions.
+    """
+
+    def __init__(self, runtime: Runtime, *, owner: bool, ingest: bool = True) -> None:
+        self._runtime = runtime
+        self._owner = owner
+        settings = runtime.settings
+        self._ingestions = TaskQueue("llmflow-ingest", settings, self._run)
+        self._stores = TaskQueue("llmflow-store", settings, self._run)
+        self._consumers: list[TaskConsumer] = []
+        if ingest:
+            self._consumers.append(self._ingestions.consumer(settings.parsing.workers))
+        if owner:
+            for collection in settings.collections:
+                self._stores.at(collection, self._collection(collection))
+            self._consumers.append(self._stores.consumer(1, clock=True))
+        self._webhooks = WebhookSender(runtime.database.engine, settings.fetch)
+        self._stop = threading.Event()
+        self._unflushed = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what an earlier process left."""
+        for consumer in self._consumers:
+            consumer.start()
+        self._sweeper.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Take no more jobs; those that run get ``seconds`` to end. Whether they did: if not, they are taken up again
+        by the next process."""
+        self._stop.set()
+        ended = all([consumer.drain(seconds) for consumer in self._consumers])
+        self._sweeper.join(seconds)
+        return ended
+
+    def dispatch(self, job: Job) -> None:
+        """Have a job looked at soon. The sweep does so a little later where the queue does not answer."""
+        try:
+            (self._stores if job.stage == STAGED else self._ingestions).put(job.id)
+        except Exception as error:  # any that the queue's driver knows
+            _log.warning("the task queue does not answer, job %s waits for the next sweep: %s", job.id, error)
+
+    def _run(self, job_id: str) -> None:
+        try:
+            self._runtime.ingester.run(job_id)
+        except LLMFlowError as error:
+            _log.warning("job %s waits: %s", job_id, error.message)
+        finally:
+            self._unflushed.set()
+
+    def _collection(self, settings: CollectionSettings) -> Callable[[], None]:
+        def collect() -> None:
+            runtime = self._runtime
+            collector = Collector(runtime.database, runtime.ingester, runtime.settings, self.dispatch)
+            _log.info("collection %s: %s", settings.name, collector.collect(settings))
+
+        return collect
+
+    def _sweep(self) -> None:
+        while not self._stop.is_set():
+            for step in (self._name_again, self._look_after_the_owner):
+                try:
+                    step()
+                except Exception as error:  # a store may be away for a while
+                    _log.warning("sweep: %s", error)
+            self._stop.wait(_SWEEP_S)
+
+    def _name_again(self) -> None:
+        """Name the jobs whose task was lost, or whose process died; only once those named before are taken."""
+        due = self._runtime.ingester.due()
+        for queue, jobs in (
+            (self._stores, [job for job in due if job.stage == STAGED]),
+            (self._ingestions, [job for job in due if job.stage != STAGED]),
+        ):
+            if jobs and not queue.waiting():
+                for job in jobs:
+                    queue.put(job.id)
+
+    def _look_after_the_owner(self) -> None:
+        if not self._owner:
+            return
+        self._webhooks.deliver_due()
+        if self._unflushed.is_set() and not any(self._runtime.queue.depth().values()):
+            self._unflushed.clear()
+            self._runtime.vectors.flush()
+            self._runtime.trainer.train_in_background()

@@ -1,0 +1,319 @@
+"""Nobody learns anything of another tenant or department: every route, every kind of foreign id, every role.
+
+What is foreign must look like what does not exist. The routes are those of the OpenAPI
+document: one that takes an id and is not listed in ``TAKES`` fails a test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIWebSocketRoute
+from fastapi.testclient import TestClient
+
+from llmflow.runtime import Runtime
+from llmflow.schema import Role
+from llmflow.server.app import create_app
+from llmflow.settings import load_settings
+from llmflow.stores.keys import KeyStore
+
+SECRETS = ("자수정코끼리", "amethyst-elephant", "은방울계획", "보랏빛조항", "비밀의견")
+"""Words that stand in what the owner stored and asked, and nowhere else."""
+QUESTION = "수당은 매달 얼마입니까?"
+OWNED = """# 자수정코끼리 규정
+
+## 제3조(보랏빛조항)
+
+자수정코끼리 수당은 매달 770,000원이다. 은방울계획에 참여한 직원에게 준다.
+"""
+OTHERS = """# 출장 규정
+
+## 제5조(출장비)
+
+출장비는 하루 50,000원이다. 수당은 매달 지급한다.
+"""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a key."""
+
+    client: TestClient
+    key: str
+    key_id: str
+
+    def call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        response: httpx.Response = self.client.request(
+            method, path, headers={"Authorization": f"Bearer {self.key}", **request.pop("headers", {})}, **request
+        )
+        return response
+
+    def json(self, method: str, path: str, **request: Any) -> Any:
+        response = self.call(method, path, **request)
+        assert response.is_success, response.text
+        return response.json()
+
+    def ingest(self, name: str, text: str, department: str, **metadata: str) -> tuple[str, str]:
+        """Ids of the document and its job, once it is ready."""
+        accepted = self.json(
+            "POST",
+            "/v1/documents",
+            files={"files": (name, text.encode(), "text/markdown")},
+            data={"department": department, "metadata": json.dumps(metadata)},
+        )
+        job, document = accepted["jobs"][0]["id"], accepted["documents"][0]["id"]
+        for _ in range(600):
+            status = self.json("GET", f"/v1/jobs/{job}")["status"]
+            if status == "done":
+                return document, job
+            assert status in ("queued", "running"), status
+            time.sleep(0.05)
+        raise AssertionError("the job does not end")
+
+
+class World(NamedTuple):
+    """A server, who owns what there, and who has no business with it."""
+
+    app: FastAPI
+    client: TestClient
+    keys: KeyStore
+    owner: Caller
+    owned: Mapping[str, str]
+    strangers: Mapping[tuple[str, Role], Caller]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("isolation")
+    limits = {"requests_per_minute": 1_000_000, "burst": 1_000_000}
+    settings = load_settings(data_dir=folder, parsing={"ocr": "off"}, auth=limits, logging={"level": "ERROR"})
+    with Runtime(settings) as runtime:
+        app = create_app(runtime)
+        keys = KeyStore(runtime.database.engine)
+        with TestClient(app, client=("127.0.0.1", 50_000), raise_server_exceptions=False) as client:
+
+            def caller(tenant: str, departments: tuple[str, ...], role: Role) -> Caller:
+                key, record = keys.create(tenant, departments, role, SECRETS[1])
+                return Caller(client, key, record.id)
+
+            strangers = {
+                (where, role): caller(tenant, departments, role)
+                for (where, tenant, departments), role in itertools.product(
+                    (("tenant", "globex", ("hr", "legal")), ("department", "acme", ("it",))), Role
+                )
+            }
+            owner = caller("acme", ("hr",), Role.ADMINISTRATOR)
+            document, job = owner.ingest("amethyst-elephant.md", OWNED, "hr", project="은방울계획")
+            chunks = owner.json("GET", f"/v1/documents/{document}/chunks")["chunks"]
+            trace = owner.json("POST", "/v1/answer", json={"question": QUESTION})["trace_id"]
+            feedback = owner.json("POST", "/v1/feedback", json={"trace_id": trace, "value": -1, "comment": "비밀의견"})[
+                "id"
+            ]
+            session = "7d3e0c4b5a69788796a5b4c3d2e1f001"
+            owner.call("POST", f"/v1/chat/{session}", json={"question": QUESTION}).raise_for_status()
+            for where in ("tenant", "department"):
+                editor = strangers[where, Role.EDITOR]
+                editor.ingest("travel.md", OTHERS, {"tenant": "legal", "department": "it"}[where])
+            owned = {
+                "document": document,
+                "job": job,
+                "chunk": chunks[0]["id"],
+                "trace": trace,
+                "feedback": feedback,
+                "session": session,
+                "key": owner.key_id,
+                "department": "hr",
+            }
+            yield World(app, client, keys, owner, owned, strangers)
+
+
+# -- the routes -----------------------------------------------------------------------------------
+
+ID = "{ID}"
+"""Stands for an id in requests below."""
+
+
+class Request(NamedTuple):
+    """A request with an id in it; ``kind`` is what the id must be of for the request to succeed."""
+
+    kind: str
+    body: Mapping[str, Any] = {}
+    form: Mapping[str, Any] = {}
+
+
+CONDITION = {"conditions": [{"name": "document_id", "comparison_operator": "is", "value": ID}]}
+TAKES: Mapping[tuple[str, str], tuple[Request, ...]] = {
+    ("GET", "/v1/documents/{}"): (Request("document"),),
+    ("GET", "/v1/documents/{}/chunks"): (Request("document"),),
+    ("GET", "/v1/jobs/{}"): (Request("job"),),
+    ("GET", "/v1/traces/{}"): (Request("trace"),),
+    ("POST", "/v1/feedback"): (Request("trace", {"trace_id": ID, "value": 1}),),
+    ("POST", "/v1/retrieve"): (
+        Request("department", {"query": QUESTION, "departments": [ID]}),
+        Request("document", {"query": QUESTION, "filter": CONDITION}),
+    ),
+    ("POST", "/v1/answer"): (Request("department", {"question": QUESTION, "departments": [ID]}),),
+    ("POST", "/retrieval"): (
+        Request("department", {"knowledge_id": ID, "query": QUESTION}),
+        Request("document", {"knowledge_id": "all", "query": QUESTION, "metadata_condition": CONDITION}),
+    ),
+    ("POST", "/v1/documents"): (Request("department", form={"department": ID}),),
+    ("GET", "/v1/chat/{}"): (Request("session"),),
+    ("POST", "/v1/chat/{}"): (Request("session", {"question": "그것은 언제 지급합니까?"}),),
+    ("DELETE", "/v1/chat/{}"): (Request("session"),),
+    ("DELETE", "/v1/documents/{}"): (Request("document"),),
+}
+"""Requests that take an id, the destructive ones last."""
+WEBSOCKETS = {"/v1/chat/{}"}
+
+_ID_FIELD = re.compile(r"(^|_)(ids?|session|sessions|tenants?|departments?|filter|metadata_condition|prefix)$")
+
+
+def operations(app: FastAPI) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            yield (method.upper(), re.sub(r"\{[^}]*\}", "{}", path)), operation
+
+
+def id_fields(document: Mapping[str, Any], operation: Mapping[str, Any]) -> list[str]:
+    """Everything an operation takes that is, or may hold, an id."""
+    found = [
+        parameter["name"]
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "path" or _ID_FIELD.search(parameter["name"])
+    ]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = content["schema"]
+        if "$ref" in schema:
+            schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+        found += [name for name in schema.get("properties", ()) if _ID_FIELD.search(name)]
+    return found
+
+
+def send(caller: Caller, target: tuple[str, str], request: Request, id: str) -> httpx.Response:
+    method, path = target
+    put = json.loads(json.dumps([request.body, request.form]).replace(ID, id))
+    arguments: dict[str, Any] = {"json": put[0]} if put[0] else {}
+    if put[1]:
+        arguments = {"data": put[1], "files": {"files": ("probe.md", b"# probe\n\nnothing to see", "text/markdown")}}
+    return caller.call(method, path.replace("{}", id), **arguments)
+
+
+_VOLATILE = re.compile(
+    r'"(?:request_id|trace_id|created_at|updated_at|timestamp|id|job_id|document_id)": ?"[^"]*"'
+    r'|"(?:timings_ms)": ?\{[^}]*\}|"(?:cached|ms|duration_ms)": ?[^,}]*|^: ping.*$',
+    re.MULTILINE,
+)
+
+
+def told(response: httpx.Response, id: str) -> tuple[int, dict[str, str], str]:
+    """What a response tells, without the id it was asked for and what differs every time."""
+    headers = {
+        name: value
+        for name, value in response.headers.items()
+        if name not in ("x-request-id", "content-length", "date", "traceparent", "server-timing")
+    }
+    return response.status_code, headers, _VOLATILE.sub("", response.text.replace(id, "<id>"))
+
+
+def absent(id: str) -> str:
+    """An id of the same form that nothing has."""
+    return "0" * len(id)
+
+
+# -- the tests ------------------------------------------------------------------------------------
+
+
+def test_every_route_that_takes_an_id_is_tried(world: World) -> None:
+    document = world.app.openapi()
+    taking = {target for target, operation in operations(world.app) if id_fields(document, operation)}
+    assert taking == set(TAKES), "list the route in TAKES with the kind of id it takes"
+    sockets = {
+        re.sub(r"\{[^}]*\}", "{}", route.path) for route in world.app.routes if isinstance(route, APIWebSocketRoute)
+    }
+    assert sockets == WEBSOCKETS
+
+
+def test_what_is_foreign_looks_like_what_does_not_exist(world: World) -> None:
+    differing, leaking = [], []
+    for ((where, role), stranger), (target, requests) in itertools.product(world.strangers.items(), TAKES.items()):
+        for request, (kind, owned) in itertools.product(requests, world.owned.items()):
+            if kind == "department" and where == "tenant":
+                continue  # the stranger's tenant has a department of the same name
+            for id in dict.fromkeys((owned, owned[:8])):
+                what = (where, role.value, *target, request.kind, kind, id)
+                answers = []
+                for each in (id, absent(id)):
+                    response = send(stranger, target, request, each)
+                    answers.append(told(response, each))
+                    if "chat" in target[1]:
+                        stranger.call("DELETE", f"/v1/chat/{each}")
+                    leaking += [(what, word) for word in leaks(world, response, each)]
+                if answers[0] != answers[1]:
+                    differing.append((what, *answers))
+    assert not differing, f"{len(differing)} responses tell a foreign id from none, the first: {differing[0]}"
+    assert not leaking
+    # All of it is still there, and each request succeeds for who owns what it names.
+    for target, requests in TAKES.items():
+        for request in requests:
+            response = send(world.owner, target, request, world.owned[request.kind])
+            assert response.is_success, (target, request, response.text)
+
+
+def leaks(world: World, response: httpx.Response, asked: str) -> list[str]:
+    """Words and ids of the owner's in a response to somebody else."""
+    words = {*SECRETS, *world.owned.values()} - {"hr", asked}
+    return [word for word in words if word in response.text]
+
+
+def views(caller: Caller, app: FastAPI) -> dict[str, Any]:
+    """Everything a caller can see without knowing an id."""
+    found: dict[str, Any] = {}
+    for query in (QUESTION, "자수정코끼리", "출장비"):
+        result = caller.json("POST", "/v1/retrieve", json={"query": query, "top_k": 50, "threshold": 0})
+        found[f"retrieve {query}"] = [(hit["chunk"]["id"], hit["score"], hit["stages"]) for hit in result["candidates"]]
+    for (method, path), _ in operations(app):
+        if method == "GET" and "{}" not in path and path.startswith("/v1/") and path != "/v1/traces":
+            found[path] = caller.call("GET", path).text
+    return found
+
+
+def test_nothing_a_caller_sees_changes_when_others_work(world: World) -> None:
+    watchers = [world.strangers[where, Role.ADMINISTRATOR] for where in ("tenant", "department")]
+    before = [views(watcher, world.app) for watcher in watchers]
+    document, _ = world.owner.ingest("second.md", OWNED.replace("770,000", "880,000"), "hr", project="은방울계획")
+    answer = world.owner.json("POST", "/v1/answer", json={"question": "수당을 받는 사람은?"})
+    world.owner.json("POST", "/v1/feedback", json={"trace_id": answer["trace_id"], "value": 1, "comment": "비밀의견"})
+    assert [views(watcher, world.app) for watcher in watchers] == before
+    traces = [trace["id"] for watcher in watchers for trace in watcher.json("GET", "/v1/traces")["traces"]]
+    assert answer["trace_id"] not in traces
+    world.owner.json("DELETE", f"/v1/documents/{document}")
+    assert [views(watcher, world.app) for watcher in watchers] == before
+
+
+def test_an_answer_of_another_scope_never_comes_from_the_cache(world: World) -> None:
+    question = {"question": "출장비와 수당은 얼마입니까?"}
+    assert not world.owner.json("POST", "/v1/answer", json=question)["cached"]
+    assert world.owner.json("POST", "/v1/answer", json=question)["cached"]
+    for where in ("tenant", "department"):
+        stranger = world.strangers[where, Role.READER]
+        first = stranger.call("POST", "/v1/answer", json=question)
+        assert not first.json()["cached"]
+        assert leaks(world, first, "") == []
+        assert stranger.json("POST", "/v1/answer", json=question)["cached"]
+
+
+def test_no_secret_is_in_the_metrics(world: World) -> None:
+    text = world.client.get("/metrics").text
+    assert "llmflow" in text
+    for word in (*SECRETS, *(id for kind, id in world.owned.items() if kind != "department")):
+        assert word not in text
