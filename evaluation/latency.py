@@ -44,7 +44,7 @@ def main(
     report: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="llmflow-latency-") as scratch:  # noqa: SIM117
         with Runtime(isolated(load_settings(), Path(scratch), tracing=True)) as runtime:
-            source = _chunks(runtime, folders)
+            source = chunks_of(runtime, folders)
             size = 0
             for wanted in chunks:
                 while size < wanted:
@@ -63,7 +63,7 @@ def main(
         out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _chunks(runtime: Runtime, folders: list[Path]) -> Any:
+def chunks_of(runtime: Runtime, folders: list[Path]) -> Any:
     for turn in itertools.count():
         for folder in folders:
             split = next(path.stem for path in sorted((folder / "qrels").glob("*.tsv")))

@@ -105,7 +105,8 @@ class Runtime:
     @cached_property
     def vectors(self) -> VectorStore:
         """Chunks and their vectors."""
-        assert self.owner and self.ownership
+        assert self.owner
+        assert self.ownership
         token = self.settings.vectors.token
         return VectorStore(
             self.settings.vectors_uri,

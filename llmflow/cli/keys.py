@@ -12,6 +12,7 @@ import typer
 
 from llmflow.cli.output import notices, print_json, printable, results
 from llmflow.cli.session import Json, Session, Tenant
+from llmflow.cli.webhooks import webhook_secret
 from llmflow.schema import ApiKey, Role
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def create(
 
     Examples:
       llmflow keys create --departments hr,it --role editor --name "Dify" --expires-days 365
-      export LLMFLOW_KEY=$(llmflow keys create)
+      KEY=$(llmflow keys create)
     """
     session = Session(tenant)
     named = [part.strip() for part in departments.split(",")] if departments else [session.settings.department]
@@ -103,6 +104,9 @@ def revoke(
         print_json({"revoked": key})
     else:
         results().print(f"revoked {key.id}  {printable(key.name or '')}".rstrip())
+
+
+app.command("webhook-secret")(webhook_secret)
 
 
 @contextmanager

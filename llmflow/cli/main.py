@@ -20,8 +20,10 @@ from llmflow.cli import (
     keys,
     masking,
     searching,
+    serving,
     tracing,
     training,
+    worker,
 )
 from llmflow.cli.output import notices, print_json, printable
 from llmflow.errors import ConfigurationError, InvalidInputError, LLMFlowError
@@ -42,6 +44,8 @@ app.command("documents")(documents.show)
 app.command()(documents.delete)
 app.command()(training.train_embedder)
 app.command()(tracing.traces)
+app.command()(serving.serve)
+app.command()(worker.worker)
 app.command()(doctor.doctor)
 app.command()(masking.mask)
 app.add_typer(configuration.app, name="config")

@@ -55,7 +55,8 @@ class RemoteRuntime(Runtime):
         )
         headers = {"Authorization": f"Bearer {key}"}
         # Proxies of the environment are for elsewhere.
-        return httpx.Client(base_url=self._url, headers=headers, timeout=self.settings.server.timeout_s, trust_env=False)
+        timeout = self.settings.server.timeout_s
+        return httpx.Client(base_url=self._url, headers=headers, timeout=timeout, trust_env=False)
 
     def ingest(
         self, scope: Scope, department: str, paths: Iterable[Path], on_start: Callable[[int], None] | None = None

@@ -77,7 +77,7 @@ def read_words(text: str) -> list[Word]:
     return words
 
 
-def particle(noun: str, particle: str) -> str:
+def fitting_particle(noun: str, particle: str) -> str:
     """The form of a particle that goes with the noun's last sound."""
     closed = "가" <= noun[-1] <= "힣" and (ord(noun[-1]) - ord("가")) % 28 != 0
     for with_final, without in (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와")):

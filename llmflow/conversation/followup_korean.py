@@ -14,7 +14,7 @@ import re
 from typing import Final
 
 from llmflow.conversation.counterparts import KOREAN_SETS, same_set
-from llmflow.conversation.eojeols import GENERIC, Word, particle, read_words
+from llmflow.conversation.eojeols import GENERIC, Word, fitting_particle, read_words
 
 _OPENER = re.compile(
     r"^(?:(?:아|음|네|예|아하)[,\s]+)?(?:그럼|그러면|그렇다면|그런데|근데|그리고|그래서|하지만|반대로|아니면|또는?|또한|혹시)[,\s]+"
@@ -68,9 +68,12 @@ def stand_alone(question: str, before: str) -> str | None:
 def _topic(question: str) -> str:
     """The nouns of a question that name something, with generic ones that they lead to ("숙박비 한도")."""
     kept: list[str] = []
+    counted = False  # "몇 시간까지": what is counted is not what it is about
     for word in read_words(question):
-        if word.content or (kept and word.noun and not word.predicate and not word.asks and word.noun in GENERIC):
+        generic = bool(kept) and bool(word.noun) and not word.predicate and not word.asks and not counted
+        if word.content or (generic and word.noun in GENERIC):
             kept.append(word.noun)
+        counted = word.asks
     return " ".join(dict.fromkeys(kept))
 
 
@@ -78,7 +81,7 @@ def _head(question: str, topic: str) -> str:
     """A question up to its question word ("법인카드를 잃어버리면"), or its topic as a topic."""
     words = read_words(question)
     asking = next((index for index, word in enumerate(words) if word.asks), 0)
-    return question[: words[asking - 1].end] if asking else f"{topic}{particle(topic, '은')}"
+    return question[: words[asking - 1].end] if asking else f"{topic}{fitting_particle(topic, '은')}"
 
 
 def _case(question: str, topic: str) -> str:
@@ -99,7 +102,7 @@ def _pointed(bare: str, before: str, topic: str) -> str | None:
                 continue
             named = topic if topic.endswith(noun.noun) else f"{topic} {noun.noun}"
             particle = found["noun"][len(noun.noun) :]
-        return f"{bare[: found.start()]}{named}{particle(named, particle)}{bare[found.end() :]}"
+        return f"{bare[: found.start()]}{named}{fitting_particle(named, particle)}{bare[found.end() :]}"
     return None
 
 
@@ -154,7 +157,7 @@ def _substituted(before: str, nouns: list[str]) -> str | None:
         if counterpart is None:
             return None
         tail = counterpart.text[len(counterpart.noun) :]
-        replaced = f"{noun}{particle(noun, tail)}"
+        replaced = f"{noun}{fitting_particle(noun, tail)}"
         text = f"{text[: counterpart.start]}{replaced}{text[counterpart.end :]}"
     return text if text != before else None
 

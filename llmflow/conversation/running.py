@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -72,7 +72,7 @@ class Run:
         with self._lock:
             return [event for event in self._events if event.id > last_id], self.ended_at is not None
 
-    async def follow(self, last_id: int = 0) -> AsyncIterator[ChatEvent]:
+    async def follow(self, last_id: int = 0) -> AsyncGenerator[ChatEvent, None]:
         """The events after ``last_id``, as they come, until the end."""
         loop, news = asyncio.get_running_loop(), asyncio.Event()
 

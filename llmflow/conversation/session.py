@@ -14,7 +14,7 @@ from llmflow.conversation.history import History, Summary, session_key
 from llmflow.conversation.messages import ChatMessage, answered, asked
 from llmflow.conversation.rewrite import Rewriter
 from llmflow.conversation.running import Run, Running
-from llmflow.errors import InvalidInputError, LLMFlowError, OverloadedError, UpstreamError
+from llmflow.errors import InvalidInputError, LLMFlowError, NotFoundError, OverloadedError, UpstreamError
 from llmflow.generation.answer import AnswerEvent, Discarded, Finished, TextDelta
 from llmflow.models.llm import Message
 from llmflow.retrieval.analysis import MAX_QUERY_CHARACTERS
@@ -35,6 +35,7 @@ class _Turn:
     session: str
     scope: Scope
     question: str
+    traceparent: str | None
 
 
 class Conversations:
@@ -68,7 +69,14 @@ class Conversations:
         self._executor = executor
         self._running = running or Running()
 
-    def start(self, principal: Principal, session: str, question: str, scope: Scope | None = None) -> Run:
+    def start(
+        self,
+        principal: Principal,
+        session: str,
+        question: str,
+        scope: Scope | None = None,
+        traceparent: str | None = None,
+    ) -> Run:
         """Begin to answer; returns at once.
 
         The events are ``rewritten`` (data ``{"question"}``, where the question leaned on those
@@ -77,6 +85,7 @@ class Conversations:
 
         Args:
             scope: what may be searched, where that is less than all the principal may read.
+            traceparent: the caller's W3C header of that name.
 
         Raises:
             InvalidInputError: session id or question are outside what is allowed.
@@ -89,7 +98,7 @@ class Conversations:
             raise InvalidInputError(
                 f"the question has {length:,} characters; allowed are 1 to {MAX_QUERY_CHARACTERS:,}", param="question"
             )
-        turn = _Turn(principal, session, scope or principal.scope, question)
+        turn = _Turn(principal, session, scope or principal.scope, question, traceparent)
         run = self._running.begin(key)
         try:
             future = self._executor.submit(in_current_trace(self._work), turn, run)
@@ -107,6 +116,13 @@ class Conversations:
             NotFoundError: there is none.
         """
         return self._running.get(session_key(principal, session))
+
+    def answering(self, principal: Principal, session: str) -> bool:
+        """Whether an answer is under way."""
+        try:
+            return self.resume(principal, session).ended_at is None
+        except NotFoundError:
+            return False
 
     def messages(self, principal: Principal, session: str) -> list[ChatMessage]:
         """What was said, oldest first; nothing for a session that does not exist.
@@ -133,7 +149,10 @@ class Conversations:
 
     def _work(self, turn: _Turn, run: Run) -> None:
         try:
-            with self._tracer.observe("chat", kind="chain", input=self._mask(turn.question)):
+            with (
+                self._tracer.acting(turn.scope, turn.traceparent),
+                self._tracer.observe("chat", kind="chain", input=self._mask(turn.question)),
+            ):
                 self._answer(turn, run)
         except LLMFlowError as error:
             run.add("error", {"error": error.to_dict()})

@@ -93,14 +93,14 @@ def head(url: str, settings: FetchSettings) -> str | None:
     return None
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], settings: FetchSettings) -> int:
+def post(url: str, body: bytes, headers: Mapping[str, str], settings: FetchSettings, timeout_s: float) -> int:
     """Send ``body`` to ``url``; the status of the answer. Redirects are not followed, answers not read.
 
     Raises:
         InvalidInputError: the URL is not allowed.
         DeadlineError, UpstreamError: the server does not answer.
     """
-    with call("POST", check_url(url, settings), settings, Deadline(settings.timeout_s), headers, body) as response:
+    with call("POST", check_url(url, settings), settings, Deadline(timeout_s), headers, body) as response:
         return response.status
 
 

@@ -32,6 +32,10 @@ class Indexer:
         self.embedder = embedder
         self._settings = settings
 
+    def encode(self, chunks: Sequence[Chunk]) -> list[ChunkRow]:
+        """Rows for this store; their embeddings are still zero."""
+        return encode_chunks(chunks, self._settings, self.store.dimensions)
+
     def replace(self, scope: Scope, document_id: str, rows: Sequence[ChunkRow]) -> None:
         """The store stage: rows take the place of whatever the document had."""
         with self.store.writing():

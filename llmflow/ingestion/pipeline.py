@@ -243,9 +243,7 @@ class Ingester:
         document = self._work(Claim(scope, job, self._database.get(scope, job.document_id)))
         return Outcome(document) if document else None
 
-    def _take_in(
-        self, scope: Scope, department: str, upload: Upload, path: Path, digest: str, *, running: bool
-    ) -> Job:
+    def _take_in(self, scope: Scope, department: str, upload: Upload, path: Path, digest: str, *, running: bool) -> Job:
         """The original in the object store, then the job in the queue: a job always finds its original."""
         if department not in scope.departments:
             allowed = ", ".join(scope.departments) or "none"
@@ -262,9 +260,7 @@ class Ingester:
             self._objects.put(scope, key, path)
         return job
 
-    def _submit(
-        self, scope: Scope, department: str, upload: Upload, digest: str, size: int, *, running: bool
-    ) -> Job:
+    def _submit(self, scope: Scope, department: str, upload: Upload, digest: str, size: int, *, running: bool) -> Job:
         return self._database.submit(
             scope,
             department,
@@ -279,9 +275,7 @@ class Ingester:
             lease=self._worker.lease if running else None,
         )
 
-    def _unreadable(
-        self, scope: Scope, department: str, upload: Upload, error: OSError
-    ) -> Document | None:
+    def _unreadable(self, scope: Scope, department: str, upload: Upload, error: OSError) -> Document | None:
         """A row for a file that cannot be read or kept, so that it is seen."""
         job = self._submit(scope, department, upload, "", 0, running=True)
         message = f"{upload.name}: cannot be read or kept ({error}); see to the file and the disk, and ingest it again"
@@ -380,7 +374,7 @@ class Ingester:
         return document
 
     def _prepare(self, claim: Claim, stage: Callable[[str], AbstractContextManager[None]]) -> Prepared:
-        scope, job, document = claim.scope, claim.job, claim.document
+        scope, document = claim.scope, claim.document
         with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
             path = Path(scratch) / "original"
             with stage("keep"):
@@ -403,9 +397,8 @@ class Ingester:
         with stage("mask"):
             chunks, entities = self._mask(chunks)
         with stage("embed"):
-            rows = encode_chunks(
-                chunks, self._settings.retrieval, self._indexer.store.dimensions if self._indexer else 0
-            )
+            owner = self._indexer
+            rows = owner.encode(chunks) if owner else encode_chunks(chunks, self._settings.retrieval, dimensions=0)
         return Prepared(tuple(rows), entities, parsed.warnings)
 
     def _bring(self, claim: Claim, path: Path) -> Document:

@@ -65,7 +65,8 @@ class Retriever:
             top_k: how many at most, 1 to 1,000; default from the settings. It never changes
                 the order of the head.
             threshold: least score, 0 to 1; default from the settings. 0 lets all pass.
-            documents: ids of the only documents looked into; None for all of the scope.
+            documents: ids of the only documents looked into; None for all of the scope. Others are
+                left out before anything is counted, so that they never shorten the result.
 
         Raises:
             InvalidInputError: the question or a number is outside what is allowed.
@@ -84,9 +85,10 @@ class Retriever:
             with clock("legs"):
                 scores, degradations = self._run(self.plan(view, analyzed), clock)
             with clock("fuse"):
-                fused = fuse(scores, view, self._settings)
+                allowed = None if documents is None else view.of_documents(documents)
+                fused = fuse(scores, view, self._settings, allowed)
             with clock("select"):
-                candidates = self._select(scope, view, fused, top_k, threshold, documents)
+                candidates = self._select(scope, view, fused, top_k, threshold)
             trace.update(output=[candidate.chunk.id for candidate in candidates])
             return RetrievalResult(
                 analyzed.query, tuple(candidates), clock.timings, tuple(degradations), trace.trace_id
@@ -122,19 +124,9 @@ class Retriever:
                 degradations.append(Degradation(name, f"{type(error).__name__}: {error}"))
         return scores, degradations
 
-    def _select(
-        self,
-        scope: Scope,
-        view: View,
-        fused: Fused,
-        top_k: int,
-        threshold: float,
-        documents: frozenset[str] | None,
-    ) -> list[Candidate]:
-        """The first ``top_k`` that pass filter, gate and deduplication; chunks are read in blocks."""
+    def _select(self, scope: Scope, view: View, fused: Fused, top_k: int, threshold: float) -> list[Candidate]:
+        """The first ``top_k`` that pass gate and deduplication; chunks are read in blocks."""
         passing = fused.order[fused.scores[fused.order] >= threshold]
-        if documents is not None:
-            passing = np.array([row for row in passing if view.document_id(int(row)) in documents], dtype=np.int64)
         selected: list[Candidate] = []
         for candidate in deduplicate(self._read(scope, view, fused, passing, block=top_k + _SPARE)):
             selected.append(candidate)

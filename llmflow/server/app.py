@@ -18,6 +18,7 @@ from llmflow.server.openapi import DESCRIPTION, TAGS
 from llmflow.server.routes import routers
 from llmflow.server.workers import Workers
 from llmflow.stores.keys import KeyStore
+from llmflow.worker.runner import JobRunner
 
 
 def create_app(runtime: Runtime) -> FastAPI:
@@ -41,6 +42,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.workers = Workers(settings.threads)
     app.state.authenticator = Authenticator(KeyStore(runtime.database.engine), runtime.settings.auth)
+    app.state.jobs = JobRunner(runtime, owner=True, ingest=runtime.settings.jobs.in_server)
+    app.state.dispatch = app.state.jobs.dispatch
     app.state.limiter = RateLimiter(runtime.keyvalue, runtime.settings.auth)
     errors.install(app)
     for router in routers():
@@ -55,5 +58,7 @@ def create_app(runtime: Runtime) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    await asyncio.to_thread(app.state.jobs.start)
     yield
+    await asyncio.to_thread(app.state.jobs.stop, app.state.runtime.settings.server.drain_s)
     await asyncio.to_thread(app.state.workers.close)

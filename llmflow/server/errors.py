@@ -88,12 +88,18 @@ def body_of(error: LLMFlowError, request_id: str) -> dict[str, Any]:
 def error_response(scope: Scope, error: LLMFlowError) -> Response:
     """The response to a request that failed."""
     status = status_of(error)
+    remember(scope, error)
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path in _forms:
         shown, body = _forms[path](error, status, Headers(scope=scope))
     else:
         shown, body = status, body_of(error, request_id_of(scope))
     return JSONResponse(body, shown, _headers(error, shown))
+
+
+def remember(scope: Scope, error: LLMFlowError) -> None:
+    """Keep the code of what a caller is told, for log and metrics."""
+    scope.setdefault("state", {})["error"] = error.code
 
 
 def request_id_of(scope: Scope) -> str:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llmflow.errors import InvalidInputError
-from llmflow.runtime import Runtime
 from llmflow.schema import Document, Scope
 from llmflow.server.forms import Condition, MetadataCondition
+from llmflow.stores.database import Database
 
 Predicate = Callable[[Document], bool]
 
@@ -74,7 +74,7 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def matching_ids(runtime: Runtime, scope: Scope, condition: MetadataCondition | None) -> frozenset[str] | None:
+def matching_ids(database: Database, scope: Scope, condition: MetadataCondition | None) -> frozenset[str] | None:
     """The documents of a scope that a condition holds for; None where it asks for nothing.
 
     Raises:
@@ -86,7 +86,7 @@ def matching_ids(runtime: Runtime, scope: Scope, condition: MetadataCondition | 
     found: set[str] = set()
     offset, total = 0, 1
     while offset < total:
-        page, total = runtime.database.documents(scope, limit=_PAGE, offset=offset)
+        page, total = database.documents(scope, limit=_PAGE, offset=offset)
         found.update(document.id for document in page if accepts(document))
         offset += _PAGE
     return frozenset(found)

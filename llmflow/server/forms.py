@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmflow.schema import Answer, MetadataValue, PiiEntity, Role
+from llmflow.schema import Answer, Citation, Degradation, Feedback, MetadataValue, PiiEntity, Role
+from llmflow.tracing import TraceSummary
 
 MAX_TEXT = 100_000
 """Characters of a text to mask."""
@@ -79,6 +80,11 @@ class AnswerResponse(Answer):
 
     cached: bool = False
 
+    @classmethod
+    def of(cls, answer: Answer, cached: bool = False) -> AnswerResponse:
+        """An answer as the API gives it."""
+        return cls(**{field.name: getattr(answer, field.name) for field in fields(Answer)}, cached=cached)
+
 
 class MaskRequest(_Request):
     """A text to mask."""
@@ -104,6 +110,29 @@ class FeedbackRequest(_Request):
     )
     value: Literal[1, -1] = Field(description="1 for up, -1 for down.", examples=[1])
     comment: str | None = Field(None, max_length=2000, examples=["정확한 답이에요."])
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackList:
+    """A page of feedback; ``total`` counts all pages."""
+
+    feedback: tuple[Feedback, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceList:
+    """Traces, newest first."""
+
+    traces: tuple[TraceSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests can be served, and each component: ``ok`` or ``failed``."""
+
+    ready: bool
+    components: dict[str, Literal["ok", "failed"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +197,69 @@ class CompletionRequest(BaseModel):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: int | None = Field(1, description="Only 1: there is one answer to a question.", examples=[1])
+
+
+class CompletionMessage(BaseModel):
+    """The answer; ``citations`` are ours."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+    citations: list[Citation]
+
+
+class CompletionChoice(BaseModel):
+    """The only choice."""
+
+    index: Literal[0]
+    message: CompletionMessage
+    logprobs: None
+    finish_reason: Literal["stop"]
+
+
+class Usage(BaseModel):
+    """Tokens of the conversation and the answer, in LLMFlow's own count."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class CompletionDetails(BaseModel):
+    """What is known of the answer beside its text."""
+
+    mode: Literal["generative", "extractive", "abstained"]
+    trace_id: str | None
+    degradations: list[Degradation]
+    unsupported: list[str]
+
+
+class Completion(BaseModel):
+    """A chat completion; ``llmflow`` is ours."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage
+    llmflow: CompletionDetails
+
+
+class Model(BaseModel):
+    """A model in OpenAI's form."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """The models there are."""
+
+    object: Literal["list"]
+    data: list[Model]
 
 
 class RetrievalSetting(BaseModel):

@@ -10,7 +10,7 @@ from fastapi import Response
 from pydantic import TypeAdapter
 
 from llmflow.errors import ForbiddenError
-from llmflow.schema import Scope
+from llmflow.schema import Principal, Role, Scope
 
 
 @lru_cache
@@ -26,6 +26,11 @@ def as_json(noun: Any) -> bytes:
 def noun_response(noun: Any, status: int = 200) -> Response:
     """A response that is a noun. It was made by us, so that it is not validated again."""
     return Response(as_json(noun), status, media_type="application/json")
+
+
+def sees_own(caller: Principal) -> bool:
+    """Whether the caller sees only its own traces; an administrator sees those of its departments."""
+    return caller.role is not Role.ADMINISTRATOR
 
 
 def narrowed(scope: Scope, departments: list[str] | None) -> Scope:

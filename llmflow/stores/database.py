@@ -71,6 +71,15 @@ class Database:
         self._writing = sessionmaker(self.engine)
         self._reading = sessionmaker(self.engine.execution_options(**{READS: True}))
 
+    def ping(self) -> None:
+        """Ask the database now; answer, or raise.
+
+        Raises:
+            UpstreamError: the database server does not answer.
+        """
+        with self._reading.begin() as session:
+            session.scalar(select(1))
+
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()

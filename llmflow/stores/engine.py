@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
-from llmflow.errors import ConfigurationError
+from llmflow.errors import ConfigurationError, UpstreamError
 
 READS = "llmflow_reads"
 """Execution option of a transaction that only reads."""
@@ -40,7 +40,19 @@ def open_engine(url: str) -> Engine:
         ) from None
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
+    else:
+        event.listen(engine, "handle_error", _tell)
     return engine
+
+
+def _tell(context: ExceptionContext) -> None:
+    """A server that is away is no fault of the call: an error of ours that says what to do."""
+    if isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError) and not context.is_pre_ping:
+        raise UpstreamError(
+            f"the database does not answer: {str(context.original_exception).strip()}; check that it runs and that"
+            " database.url is right",
+            param="database.url",
+        )
 
 
 def _prepare_sqlite(engine: Engine) -> None:

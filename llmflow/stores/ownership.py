@@ -41,9 +41,10 @@ class Ownership:
             owner = _read(self._file.fileno())
             self._file.close()
             who = f"process {owner.pid}" if owner else "another process"
+            if owner and owner.url:
+                who += f", a server at {owner.url}"
             raise StoreHeldError(
-                f"the stores in {data_dir} are held by {who}{f' (a server at {owner.url})' if owner and owner.url else ''}"
-                "; wait for it to end or stop it",
+                f"the stores in {data_dir} are held by {who}; wait for it to end or stop it",
                 param="data_dir",
             ) from None
         self.announce(None)

@@ -70,9 +70,7 @@ def running_job(session: Session, scope: Scope, job: Job) -> tuple[JobRow, Docum
     query = (
         select(JobRow, DocumentRow)
         .join(DocumentRow, JobRow.document_id == DocumentRow.id)
-        .where(
-            *within(scope), JobRow.id == job.id, JobRow.status == JobStatus.RUNNING, JobRow.attempts == job.attempts
-        )
+        .where(*within(scope), JobRow.id == job.id, JobRow.status == JobStatus.RUNNING, JobRow.attempts == job.attempts)
         .with_for_update()
     )
     found = session.execute(query).one_or_none()

@@ -31,6 +31,7 @@ for _logger in ("pymilvus", "milvus_lite.server_manager"):
 
 SparseVector = dict[int, float]
 # pymilvus pings every 10 s; gRPC servers, Milvus Lite's among them, hang up on more than one in 5 minutes.
+_PING_S = 2.0
 _GRPC_OPTIONS = {"grpc.keepalive_time_ms": 600_000}
 _INSERT_BATCH = 500
 _READ_BATCH = 1000
@@ -156,6 +157,17 @@ class VectorStore:
                 _chunk(row), _sparse(row["lexical"]), tuple(vector for _, vector in own),
                 np.asarray(row["embedding"], dtype=np.float32),
             )  # fmt: skip
+
+    def ping(self) -> None:
+        """Call the store now; answer, or raise.
+
+        Raises:
+            UpstreamError: it does not answer.
+        """
+        try:
+            self._client.has_collection(self._collection, timeout=_PING_S)
+        except MilvusException as error:
+            raise UpstreamError(f"Milvus at {self.uri} does not answer: {error}", param="vectors.uri") from error
 
     def flush(self) -> None:
         """Turn rows just written into indexed segments; searching and reading them gets faster."""

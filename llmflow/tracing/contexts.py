@@ -57,7 +57,7 @@ class _Apart(Generator[R, None, None]):
         value: BaseException | object = None,
         trace: TracebackType | None = None,
     ) -> R:
-        return self._context.run(self._values.throw, kind)  # type: ignore[arg-type]
+        return self._context.run(self._values.throw, kind)
 
     def close(self) -> None:
         self._context.run(self._values.close)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from llmflow.schema import Feedback
 from llmflow.server.auth import Administrator, Reader
 from llmflow.server.forms import FeedbackList, FeedbackRequest
-from llmflow.server.nouns import noun_response
+from llmflow.server.nouns import noun_response, sees_own
 from llmflow.server.openapi import errors, example
 
 router = APIRouter(tags=["feedback"])
@@ -36,8 +36,12 @@ _EXAMPLE = Feedback(
     responses={201: example(_EXAMPLE, description="Kept"), **errors(404)},
 )
 def give(request: Request, caller: Reader, body: FeedbackRequest) -> Response:
-    """Keep what the caller thinks of an answer, in place of what was thought of it before."""
+    """Keep what the caller thinks of an answer, in place of what was thought of it before.
+
+    The answer must be the caller's; an administrator may judge those of its departments.
+    """
     runtime = request.app.state.runtime
+    runtime.tracer.score(caller.scope, body.trace_id, "feedback", body.value, own=sees_own(caller))
     kept = runtime.feedback.add(caller.scope, body.trace_id, body.value, body.comment)
     return noun_response(kept, 201)
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from llmflow.schema import Principal, Role
 from llmflow.server import examples
 from llmflow.server.auth import Reader
 from llmflow.server.forms import TraceList
-from llmflow.server.nouns import noun_response
+from llmflow.server.nouns import noun_response, sees_own
 from llmflow.server.openapi import errors, example
 from llmflow.tracing import Trace
 
@@ -26,7 +25,7 @@ router = APIRouter(tags=["feedback"])
 )
 def recent(request: Request, caller: Reader, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Response:
     """The caller's latest traces, newest first; an administrator sees those of its departments."""
-    traces = request.app.state.runtime.traces.recent(caller.scope, limit, own=_own(caller))
+    traces = request.app.state.runtime.traces.recent(caller.scope, limit, own=sees_own(caller))
     return noun_response(TraceList(traces))
 
 
@@ -43,8 +42,4 @@ def trace(
     trace_id: Annotated[str, Path(max_length=64, examples=[examples.TRACE_ID], description="An answer's `trace_id`.")],
 ) -> Response:
     """Every step of a question, as a tree. Traces are written in the background: a new one takes a second."""
-    return noun_response(request.app.state.runtime.traces.get(caller.scope, trace_id, own=_own(caller)))
-
-
-def _own(caller: Principal) -> bool:
-    return caller.role is not Role.ADMINISTRATOR
+    return noun_response(request.app.state.runtime.traces.get(caller.scope, trace_id, own=sees_own(caller)))

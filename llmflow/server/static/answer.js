@@ -7,6 +7,7 @@ import { say } from "./i18n.js";
 import { thumbs } from "./feedback.js";
 import { degradationNotice, errorNotice, waiting } from "./notices.js";
 import { openCitation, openDocument } from "./panel.js";
+import { inLine } from "./passages.js";
 import { hitTable, timingTable } from "./stages.js";
 import { showTrace } from "./traces.js";
 
@@ -68,12 +69,13 @@ function badges(answer) {
 }
 
 function sources(citations) {
-  const chunks = Map.groupBy(citations, (citation) => citation.number);
-  const items = [...chunks.values()].map((quotes) => {
+  const inOrder = [...citations].sort((a, b) => a.number - b.number);
+  const items = [...Map.groupBy(inOrder, (citation) => citation.number).values()].map((quotes) => {
     const [first] = quotes;
     const place = element("span", { class: "place" }, element("span", {}, first.document_name));
     if (first.page !== null) place.append(say(element("span"), "page", { page: String(first.page) }));
-    return element("li", {}, mark(first, quotes, openCitation), place, element("q", {}, first.quote));
+    const words = quotes.map(({ quote }) => element("q", {}, inLine(quote)));
+    return element("li", {}, mark(first, quotes, openCitation), place, ...words);
   });
   return element("section", { class: "sources" }, say(element("h3"), "sources"), element("ul", {}, ...items));
 }
@@ -81,7 +83,7 @@ function sources(citations) {
 function details({ retrieval, timings_ms: timings, trace_id: traceId }) {
   const groups = retrieval ? { retrieve: retrieval.timings_ms, answer: timings } : { answer: timings };
   const found = element("details", { class: "how" }, say(element("summary"), "how"));
-  if (retrieval?.candidates.length) found.append(hitTable(retrieval.candidates, openHit));
+  if (retrieval?.candidates.length) found.append(...hitTable(retrieval.candidates, openHit));
   found.append(timingTable(groups));
   if (!traceId) return [found];
   const trace = element("details", { class: "how" }, say(element("summary"), "trace"));

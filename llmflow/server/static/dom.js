@@ -7,9 +7,9 @@ export function element(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
-/** An icon of the sprite; its name for assistive technology is its button's. */
+/** An icon, one of the symbols in index.html; its name for assistive technology is its button's. */
 export function icon(name) {
-  const use = fill(document.createElementNS(SVG, "use"), { href: `static/icons.svg#${name}` }, []);
+  const use = fill(document.createElementNS(SVG, "use"), { href: `#icon-${name}` }, []);
   return fill(document.createElementNS(SVG, "svg"), { class: "icon", "aria-hidden": "true" }, [use]);
 }
 

@@ -31,6 +31,15 @@ export function spanOf(text, [start, end]) {
   return Array.from(text).slice(start, end).join("");
 }
 
+/** A quote in running text: the cells of a table's row without their borders. */
+export function inLine(quote) {
+  if (!TABLE_LINE.test(quote)) return quote;
+  return cellsOf(quote)
+    .map(({ content }) => content)
+    .filter(Boolean)
+    .join(" · ");
+}
+
 /** Python counts code points, JavaScript UTF-16 units: the units before a code point. */
 function unitsBefore(text, codePoints) {
   let units = 0;
@@ -54,13 +63,18 @@ function table(lines, marks) {
 }
 
 function row({ text, start }, marks, header) {
-  const cells = [];
-  for (const match of text.matchAll(/\|((?:\\\||[^|\n])*)(?=\|)/g)) {
-    const content = match[1].trim();
-    const from = start + match.index + 1 + match[1].indexOf(content);
-    cells.push(element(header ? "th" : "td", {}, ...highlighted(content, from, marks)));
-  }
+  const cells = cellsOf(text).map(({ content, at }) =>
+    element(header ? "th" : "td", {}, ...highlighted(content, start + at, marks)),
+  );
   return element("tr", {}, ...cells);
+}
+
+/** The cells of a table's line, each with where it begins. */
+function cellsOf(line) {
+  return [...line.matchAll(/\|((?:\\\||[^|\n])*)(?=\|)/g)].map((match) => {
+    const content = match[1].trim();
+    return { content, at: match.index + 1 + match[1].indexOf(content) };
+  });
 }
 
 /** `text`, which begins at `offset` of the passage, in pieces with the marked ones in <mark>. */

@@ -3,16 +3,16 @@
 import { bar, element } from "./dom.js";
 import { currentLanguage, has, label, say } from "./i18n.js";
 
-/** The table of hits with rank and score in every stage; a hit's name opens it with `open(chunk)`. */
+/** A caption and the table of hits with rank and score in every stage; a hit's name opens it with `open(chunk)`. */
 export function hitTable(candidates, open) {
   const stages = [...new Set(candidates.flatMap((candidate) => candidate.stages.map(({ stage }) => stage)))];
   const head = element("tr", {}, element("th", { scope: "col" }, "#"));
   head.append(say(element("th", { scope: "col" }), "hits.passage"), say(element("th", { scope: "col" }), "hits.score"));
   head.append(...stages.map((stage) => stageName(element("th", { scope: "col" }), stage)));
   const rows = candidates.map((candidate, index) => hit(candidate, index + 1, stages, open));
-  const table = element("table", { class: "hits" }, say(element("caption"), "hits.caption"));
-  table.append(element("thead", {}, head), element("tbody", {}, ...rows));
-  return label(element("div", { class: "scroll", role: "region", tabindex: "0" }, table), "aria-label", "hits.title");
+  const table = element("table", { class: "hits" }, element("thead", {}, head), element("tbody", {}, ...rows));
+  const frame = element("div", { class: "scroll", role: "region", tabindex: "0" }, table);
+  return [say(element("p"), "hits.caption"), label(frame, "aria-label", "hits.title")];
 }
 
 /** A bar for every timed step of every named group of milliseconds. */
@@ -30,7 +30,9 @@ export function timingTable(groups) {
       say(element("td", { class: "number" }), "milliseconds", { ms: milliseconds }),
     ),
   );
-  return element("table", { class: "timings" }, say(element("caption"), "timings.caption"), element("tbody", {}, ...rows));
+  const table = element("table", { class: "timings" }, say(element("caption"), "timings.caption"));
+  table.append(element("tbody", {}, ...rows));
+  return element("div", { class: "scroll" }, table);
 }
 
 function hit({ chunk, score, stages }, place, known, open) {

@@ -37,14 +37,16 @@ function tree({ summary, roots }) {
     start: new Date(summary.start),
   });
   const id = element("p", { class: "request-id" }, say(element("span"), "trace.id"), element("code", {}, summary.trace_id));
-  return element("div", { class: "trace" }, head, element("ul", {}, ...roots.map((root) => branch(root, total))), id);
+  return element("div", { class: "trace" }, head, element("ul", {}, ...roots.map((root) => branch(root, total, []))), id);
 }
 
-function branch(step, total) {
+/** A step and those within it; `above` are the names of those around it, which its own need not repeat. */
+function branch(step, total, above) {
+  const begun = above.find((name) => step.name.startsWith(`${name}.`));
   const begin = step.offset_ms / total;
   const line = element("div", { class: `step ${step.level.toLowerCase()}` });
   line.append(
-    element("span", { class: "name" }, step.name),
+    element("span", { class: "name" }, begun ? step.name.slice(begun.length + 1) : step.name),
     bar(begin, begin + step.duration_ms / total),
     say(element("span", { class: "number" }), "milliseconds", { ms: step.duration_ms }),
   );
@@ -52,7 +54,7 @@ function branch(step, total) {
   if (step.message) item.append(element("p", { class: "detail" }, step.message));
   const values = Object.entries({ input: step.input, output: step.output, ...step.metadata }).filter(([, value]) => value !== null);
   if (values.length) item.append(valueList(values));
-  if (step.children.length) item.append(element("ul", {}, ...step.children.map((child) => branch(child, total))));
+  if (step.children.length) item.append(element("ul", {}, ...step.children.map((child) => branch(child, total, [step.name, ...above]))));
   return item;
 }
 

@@ -85,7 +85,7 @@ class Item {
     }
     this.node.classList.add(job.status);
     this.bar.value = 1;
-    if (job.status === "done") say(this.status, "upload.done", { count: job.document.chunks_count });
+    if (job.status === "done") say(this.status, "upload.done");
     else {
       say(this.status, "upload.failed");
       this.node.append(element("p", { class: "detail" }, job.error ?? ""));

@@ -6,12 +6,10 @@ from llmflow.settings import Settings
 from llmflow.stores.objects.files import FileObjectStore
 from llmflow.stores.objects.keys import original_key, originals_folder, staged_folder, staged_key
 from llmflow.stores.objects.protocol import ObjectStore, StoredObject
-from llmflow.stores.objects.s3 import S3ObjectStore
 
 __all__ = [
     "FileObjectStore",
     "ObjectStore",
-    "S3ObjectStore",
     "StoredObject",
     "open_objects",
     "original_key",
@@ -30,5 +28,7 @@ def open_objects(settings: Settings) -> ObjectStore:
         ConfigurationError: ``objects.s3`` names no endpoint or bucket there could be.
     """
     if settings.objects.s3:
+        from llmflow.stores.objects.s3 import S3ObjectStore  # the SDK takes a while to import
+
         return S3ObjectStore(settings.objects.s3)
     return FileObjectStore(settings.objects_root)

@@ -180,8 +180,8 @@ class S3ObjectStore:
         if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason:
             error = error.reason  # without the path, which names the tenant
         return UpstreamError(
-            f"the S3 server {where} does not answer as it should: {code or error}; check that it runs, that it can be "
-            "reached, and whether it speaks HTTPS (objects.s3.secure)",
+            f"the S3 server {where} does not answer as it should: {code or str(error)[:200]}; check that it runs, "
+            "that it can be reached, and whether it speaks HTTPS (objects.s3.secure)",
             param="objects.s3.endpoint",
         )
 
