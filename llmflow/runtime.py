@@ -6,11 +6,13 @@ Nothing is opened before it is needed: listing documents loads no tagger, asking
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from llmflow.generation.answer import Answerer, AnswerEvent, Finished
+from llmflow.generation.answer import Answerer, AnswerEvent, Finished, TextDelta
+from llmflow.generation.cache import AnswerCache, Lookup, question_vector
 from llmflow.ingestion.indexing import Indexer
 from llmflow.ingestion.leases import Worker
 from llmflow.ingestion.pipeline import Ingester, Outcome
@@ -158,6 +160,11 @@ class Runtime:
         return Answerer(self.settings.generation, llm, lambda text: self.masker.mask(text).text)
 
     @cached_property
+    def cache(self) -> AnswerCache:
+        """Answers given before."""
+        return AnswerCache(self.keyvalue, self.settings.cache, question_vector, self.database.versions)
+
+    @cached_property
     def keys(self) -> KeyStore:
         """Keys of the API."""
         return KeyStore(self.database.engine)
@@ -225,24 +232,57 @@ class Runtime:
 
     @in_own_context
     def ask_streaming(
-        self, scope: Scope, question: str, top_k: int | None = None, history: Sequence[Message] = ()
+        self,
+        scope: Scope,
+        question: str,
+        top_k: int | None = None,
+        *,
+        cache: bool = False,
+        history: Sequence[Message] = (),
     ) -> Iterator[AnswerEvent]:
         """Retrieve and answer, the answer as it is made; the last event holds all of it.
 
         Args:
+            cache: take an answer given before to a question that says the same; not where an LLM
+                would read a history.
             history: what was said before, for the LLM to understand the question by.
         """
+        masked = self.masker.mask(question)
         with (
             self.tracer.acting(scope),
-            self.tracer.observe("ask", kind="chain", input=self.masker.mask(question).text) as trace,
+            self.tracer.observe("ask", kind="chain", input=masked.text) as trace,
         ):
-            result = self.retriever.retrieve(scope, question, top_k)
-            with self.tracer.observe("answer", kind="generation") as step:
-                for event in self.answerer.stream(question, result, history):
-                    if isinstance(event, Finished):
-                        step.update(output=event.answer.text, metadata=event.answer.timings_ms)
-                        trace.update(output=event.answer.mode)
-                    yield event
+            personal = bool(masked.entities)
+            found = Lookup("bypass")
+            if cache and not (history and self.settings.llm.base_url):
+                with self.tracer.observe("cache") as step:
+                    found = self.cache.lookup(scope, question, personal=personal, top_k=top_k)
+                    step.update(output=found.outcome)
+            if found.answer is not None:
+                yield TextDelta(found.answer.text)
+                yield Finished(replace(found.answer, trace_id=trace.trace_id), found.outcome)
+                return
+            for event in self._answer(scope, question, top_k, history):
+                if isinstance(event, Finished):
+                    answer = event.answer
+                    left_out = found.degradation
+                    if found.outcome == "miss":
+                        left_out = self.cache.remember(scope, question, answer, personal=personal, top_k=top_k)
+                    if left_out:
+                        answer = replace(answer, degradations=(*answer.degradations, left_out))
+                    trace.update(output=answer.mode)
+                    event = Finished(answer, found.outcome)
+                yield event
+
+    def _answer(
+        self, scope: Scope, question: str, top_k: int | None, history: Sequence[Message]
+    ) -> Iterator[AnswerEvent]:
+        result = self.retriever.retrieve(scope, question, top_k)
+        with self.tracer.observe("answer", kind="generation") as step:
+            for event in self.answerer.stream(question, result, history):
+                if isinstance(event, Finished):
+                    step.update(output=event.answer.text, metadata=event.answer.timings_ms)
+                yield event
 
     def close(self) -> None:
         """Release what was opened; traces are written out."""

@@ -367,7 +367,7 @@ def test_with_keys_traces_and_scores_go_to_both(server: LangfuseServer, path: Pa
             pass
         tracer.score(SCOPE, ask.trace_id, "helpful", 1)
         trace = only_trace(tracer, path)
-    spans = {}
+    spans: dict[str, Any] = {}
     for body in server.bodies("/api/public/otel/v1/traces"):
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             spans |= {span.name: span for scope in resource.scope_spans for span in scope.spans}
@@ -386,6 +386,34 @@ def test_with_keys_traces_and_scores_go_to_both(server: LangfuseServer, path: Pa
     assert trace.summary.trace_id == ask.trace_id
     assert [child.name for child in trace.roots[0].children] == ["retrieve"]
     assert [score.name for score in trace.scores] == ["helpful"]
+
+
+def test_the_server_learns_for_whom_and_in_whose_trace(server: LangfuseServer, path: Path) -> None:
+    scope, trace = Scope("회사", ("재무", "인사"), "key:1"), "4bf92f3577b34da6a3ce929d0e0e4736"
+    with (
+        closing(Tracer(with_keys(server.url), path)) as tracer,
+        tracer.acting(scope, f"00-{trace}-00f067aa0ba902b7-01"),
+        tracer.observe("ask"),
+        tracer.observe("retrieve"),
+    ):
+        pass
+    spans: dict[str, Any] = {}
+    for body in server.bodies("/api/public/otel/v1/traces"):
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for made in resource.scope_spans:
+                # Langfuse refuses those of its SDK with another public key than the headers'.
+                assert not made.scope.name.startswith("langfuse-sdk")
+                spans |= {span.name: span for span in made.spans}
+    assert {span.trace_id.hex() for span in spans.values()} == {trace}
+    assert spans["ask"].parent_span_id.hex() == "00f067aa0ba902b7"
+    roots: set[str] = set()
+    for name, span in spans.items():
+        values = {item.key: item.value for item in span.attributes}
+        assert values["user.id"].string_value == "key:1"
+        assert json.loads(values["langfuse.trace.metadata.tenant"].string_value) == "회사"
+        assert json.loads(values["langfuse.trace.metadata.departments"].string_value) == ["인사", "재무"]
+        roots |= {name} if "langfuse.internal.as_root" in values else set()
+    assert roots == {"ask"}
 
 
 def test_two_tracers_with_the_same_keys_both_send(server: LangfuseServer, path: Path) -> None:

@@ -113,11 +113,17 @@ class RemoteRuntime(Runtime):
         return TypeAdapter(RetrievalResult).validate_python(self._call("POST", "/v1/retrieve", body))
 
     def ask_streaming(
-        self, scope: Scope, question: str, top_k: int | None = None, history: Sequence[Message] = ()
+        self,
+        scope: Scope,
+        question: str,
+        top_k: int | None = None,
+        *,
+        cache: bool = False,
+        history: Sequence[Message] = (),
     ) -> Generator[AnswerEvent]:
         """See :meth:`Runtime.ask_streaming`; a command has no history."""
         assert not history
-        body = {"question": question, "stream": True} | ({"top_k": top_k} if top_k else {})
+        body = {"question": question, "stream": True, "cache": cache} | ({"top_k": top_k} if top_k else {})
         with self._asking(), self._http.stream("POST", "/v1/answer", json=body) as response:
             if response.status_code != 200:
                 response.read()

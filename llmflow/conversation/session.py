@@ -81,7 +81,7 @@ class Conversations:
 
         The events are ``rewritten`` (data ``{"question"}``, where the question leaned on those
         before), ``delta`` (``{"text"}``), ``discarded`` (``{"reason"}``) and at last ``finished``
-        (the :class:`llmflow.schema.Answer`) or ``error`` (``{"error": {...}}``).
+        (the :class:`llmflow.schema.Answer` and ``cached``) or ``error`` (``{"error": {...}}``).
 
         Args:
             scope: what may be searched, where that is less than all the principal may read.
@@ -174,10 +174,10 @@ class Conversations:
                     run.add("delta", {"text": text})
                 case Discarded(reason):
                     run.add("discarded", {"reason": reason})
-                case Finished(answer):
+                case Finished(answer, cache):
                     if reachable:
                         degradations += self._keep(turn, run, answered(answer))
-                    run.add("finished", asdict(_with(answer, degradations)))
+                    run.add("finished", {**asdict(_with(answer, degradations)), "cached": cache == "hit"})
 
     def _understand(self, turn: _Turn, run: Run) -> tuple[str, Fitted | None, list[Degradation]]:
         """The question as it stands alone and the history that goes with it, None if the store is down."""

@@ -40,9 +40,10 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event."""
+    """The last event. ``cache`` says whether the answer was given before, or not looked for there."""
 
     answer: Answer
+    cache: Literal["hit", "miss", "bypass"] = "bypass"
 
 
 AnswerEvent = TextDelta | Discarded | Finished

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
@@ -85,8 +86,8 @@ def body_of(error: LLMFlowError, request_id: str) -> dict[str, Any]:
     return {"error": error.to_dict(), "request_id": request_id}
 
 
-def error_response(scope: Scope, error: LLMFlowError) -> Response:
-    """The response to a request that failed."""
+def error_response(scope: Scope, error: LLMFlowError, headers: Mapping[str, str] | None = None) -> Response:
+    """The response to a request that failed, with further headers."""
     status = status_of(error)
     remember(scope, error)
     path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -94,7 +95,7 @@ def error_response(scope: Scope, error: LLMFlowError) -> Response:
         shown, body = _forms[path](error, status, Headers(scope=scope))
     else:
         shown, body = status, body_of(error, request_id_of(scope))
-    return JSONResponse(body, shown, _headers(error, shown))
+    return JSONResponse(body, shown, {**(headers or {}), **_headers(error, shown)})
 
 
 def remember(scope: Scope, error: LLMFlowError) -> None:
@@ -118,6 +119,8 @@ def as_error(exception: Exception) -> LLMFlowError:
             return _invalid(exception)
         case HTTPException():
             return _of_http(exception)
+        case ClientDisconnect():
+            return InvalidInputError("the client went before its request was complete")
         case _:
             log.error("unexpected %s", type(exception).__name__, exc_info=exception)
             return LLMFlowError("something failed inside the server; its log has more under this request_id")
@@ -127,9 +130,9 @@ def install(app: FastAPI) -> None:
     """Answer every exception a route lets go in the one form."""
 
     async def handle(request: Request, exception: Exception) -> Response:
-        return error_response(request.scope, as_error(exception))
+        return error_response(request.scope, as_error(exception), getattr(exception, "headers", None))
 
-    for kind in (LLMFlowError, RequestValidationError, HTTPException):
+    for kind in (LLMFlowError, RequestValidationError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, handle)
 
 
@@ -143,11 +146,15 @@ def _headers(error: LLMFlowError, status: int) -> dict[str, str]:
 def _invalid(exception: RequestValidationError) -> LLMFlowError:
     """The first problem as the message, all of them as details; values stay out of the answer."""
     problems = [
-        {"param": ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0]), "message": problem["msg"]}
-        for problem in exception.errors()
+        {"param": _param(problem["type"], problem["loc"]), "message": problem["msg"]} for problem in exception.errors()
     ]
     first = problems[0]
     return InvalidInputError(f"{first['param']}: {first['message']}", param=first["param"], problems=problems)
+
+
+def _param(kind: str, place: Sequence[str | int]) -> str:
+    """The name of what is wrong; for JSON that cannot be read the place is a position."""
+    return str(place[0]) if kind == "json_invalid" or len(place) == 1 else ".".join(map(str, place[1:]))
 
 
 def _of_http(exception: HTTPException) -> LLMFlowError:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
-from llmflow.schema import Candidate, Chunk, Citation, ElementType, Query, RetrievalResult, StageScore
+from llmflow.schema import (
+    Candidate,
+    Chunk,
+    Citation,
+    Document,
+    DocumentStatus,
+    ElementType,
+    Job,
+    JobStatus,
+    Query,
+    RetrievalResult,
+    StageScore,
+)
 from llmflow.server.forms import AnswerResponse
 from llmflow.tracing import Score, Trace, TraceNode, TraceSummary
 
@@ -14,7 +27,7 @@ _QUESTION = "연차휴가는 며칠까지 이월되나요?"
 _SENTENCE = "쓰지 않은 연차휴가는 5일까지 이월한다."
 _LEAD = "문서에서 찾은 내용입니다."
 
-_CHUNK = Chunk(
+CHUNK = Chunk(
     id="9e107d9d372bb6826bd81d3542a419d6",
     document_id=_DOCUMENT_ID,
     tenant="회사",
@@ -29,16 +42,45 @@ _CHUNK = Chunk(
     article="제4조",
 )
 
+DOCUMENT = Document(
+    id=_DOCUMENT_ID,
+    tenant="회사",
+    department="인사",
+    name="휴가규정.pdf",
+    source="upload://인사/휴가규정.pdf",
+    mime_type="application/pdf",
+    size_bytes=48_213,
+    sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    status=DocumentStatus.READY,
+    chunks_count=14,
+    entities_count=3,
+    metadata={"year": 2026},
+    created_by="key:0123456789abcdef",
+    created_at=datetime(2026, 11, 2, 9, 0, tzinfo=UTC),
+    updated_at=datetime(2026, 11, 2, 9, 0, 4, tzinfo=UTC),
+)
+
+JOB = Job(
+    id="e4d909c290d0fb1ca068ffaddf22cbd0",
+    document_id=_DOCUMENT_ID,
+    tenant="회사",
+    status=JobStatus.DONE,
+    stage="store",
+    attempts=1,
+    created_at=datetime(2026, 11, 2, 9, 0, tzinfo=UTC),
+    updated_at=datetime(2026, 11, 2, 9, 0, 4, tzinfo=UTC),
+)
+
 RETRIEVAL = RetrievalResult(
     query=Query(_QUESTION, "ko"),
-    candidates=(Candidate(_CHUNK, 0.62, (StageScore("chunk_words", 1, 8.4), StageScore("fused", 1, 0.62))),),
+    candidates=(Candidate(CHUNK, 0.62, (StageScore("chunk_words", 1, 8.4), StageScore("fused", 1, 0.62))),),
     timings_ms={"analyze": 1.9, "legs": 2.4, "fuse": 0.3, "select": 1.1},
     trace_id=TRACE_ID,
 )
 
 ANSWER = AnswerResponse(
     text=f"{_LEAD}\n{_SENTENCE} [1]",
-    citations=(Citation(1, _CHUNK.id, _DOCUMENT_ID, "휴가규정.pdf", 2, _SENTENCE, (10, 32)),),
+    citations=(Citation(1, CHUNK.id, _DOCUMENT_ID, "휴가규정.pdf", 2, _SENTENCE, (10, 32)),),
     mode="extractive",
     retrieval=RETRIEVAL,
     timings_ms={"extract": 3.1, "mask": 0.4, "total": 3.6},
@@ -67,3 +109,33 @@ TRACE = Trace(
     ),
     (Score("feedback", 1.0),),
 )  # fmt: skip
+
+COMPLETION = {
+    "id": "chatcmpl-7a1f0c7de2a34c0d8f7a5f0f4b1f9e11",
+    "object": "chat.completion",
+    "created": 1_793_611_800,
+    "model": "llmflow",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": ANSWER.text,
+                "refusal": None,
+                "citations": [asdict(citation) for citation in ANSWER.citations],
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 11, "completion_tokens": 24, "total_tokens": 35},
+    "llmflow": {"mode": "extractive", "trace_id": TRACE_ID, "degradations": [], "unsupported": []},
+}
+
+CHUNKS = """data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "..."}}]}
+
+data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"citations": []}}], "llmflow": {}}
+
+data: [DONE]
+
+"""

@@ -25,6 +25,10 @@ TopK = Annotated[int | None, Field(ge=1, le=1000, description="Passages at most;
 Question = Annotated[str, Field(min_length=1, max_length=8000, examples=["연차휴가는 며칠까지 이월되나요?"])]
 
 
+def _example(body: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -55,6 +59,17 @@ class MetadataCondition(BaseModel):
 class RetrieveRequest(_Request):
     """A search for passages."""
 
+    model_config = _example(
+        {
+            "query": "연차휴가는 며칠까지 이월되나요?",
+            "top_k": 5,
+            "filter": {
+                "logical_operator": "and",
+                "conditions": [{"name": "department", "comparison_operator": "is", "value": "인사"}],
+            },
+        }
+    )
+
     query: Question
     top_k: TopK = Field(None, examples=[5])
     threshold: float | None = Field(
@@ -66,6 +81,8 @@ class RetrieveRequest(_Request):
 
 class AnswerRequest(_Request):
     """A question to be answered from the documents."""
+
+    model_config = _example({"question": "연차휴가는 며칠까지 이월되나요?"})
 
     question: Question
     top_k: TopK = Field(None, examples=[5])
@@ -89,6 +106,8 @@ class AnswerResponse(Answer):
 class MaskRequest(_Request):
     """A text to mask."""
 
+    model_config = _example({"text": "담당자 김민준, 010-2345-6789"})
+
     text: str = Field(max_length=MAX_TEXT, examples=["담당자 김민준, 010-2345-6789"])
 
 
@@ -102,6 +121,8 @@ class MaskResponse:
 
 class FeedbackRequest(_Request):
     """A thumb up or down for an answer."""
+
+    model_config = _example({"trace_id": "0af7651916cd43dd8448eb211c80319c", "value": 1, "comment": "정확한 답이에요."})
 
     trace_id: str = Field(
         pattern="^[0-9a-f]{32}$",
@@ -192,6 +213,10 @@ class StreamOptions(BaseModel):
 class CompletionRequest(BaseModel):
     """A chat completion in OpenAI's form; fields that mean nothing here (temperature, tools, ...) are ignored."""
 
+    model_config = _example(
+        {"model": "llmflow", "messages": [{"role": "user", "content": "연차휴가는 며칠까지 이월되나요?"}]}
+    )
+
     model: str = Field(examples=["llmflow"])
     messages: list[ChatMessage] = Field(min_length=1)
     stream: bool | None = False
@@ -204,7 +229,7 @@ class CompletionMessage(BaseModel):
 
     role: Literal["assistant"]
     content: str
-    refusal: None
+    refusal: None = None
     citations: list[Citation]
 
 
@@ -213,7 +238,7 @@ class CompletionChoice(BaseModel):
 
     index: Literal[0]
     message: CompletionMessage
-    logprobs: None
+    logprobs: None = None
     finish_reason: Literal["stop"]
 
 
@@ -271,6 +296,14 @@ class RetrievalSetting(BaseModel):
 
 class KnowledgeRequest(BaseModel):
     """What Dify asks of an external knowledge base; further fields are ignored."""
+
+    model_config = _example(
+        {
+            "knowledge_id": "all",
+            "query": "연차휴가는 며칠까지 이월되나요?",
+            "retrieval_setting": {"top_k": 3, "score_threshold": 0.5},
+        }
+    )
 
     knowledge_id: str = Field(description="A department the key may read, or `all` of them.", examples=["all"])
     query: str = Field(max_length=8000, examples=["연차휴가는 며칠까지 이월되나요?"])

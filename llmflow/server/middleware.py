@@ -17,9 +17,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmflow.errors import DeadlineError, OverloadedError, TooLargeError
+from llmflow.errors import DeadlineError, OverloadedError, RateLimitedError, TooLargeError
 from llmflow.logs import bind
 from llmflow.server.errors import as_error, error_response
+from llmflow.server.metrics import Metrics
 
 access = logging.getLogger("llmflow.access")
 
@@ -49,8 +50,9 @@ class Identified:
     The id is the caller's ``X-Request-ID`` where it is 1 to 128 letters, digits, ``.``, ``_`` or ``-``.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -75,7 +77,7 @@ class Identified:
                     added[name] = value
             await send(message)
 
-        with bind(request_id=request_id):
+        with bind(request_id=request_id), self._metrics.in_flight():
             try:
                 await self._app(scope, receive, answer)
             except Exception as exception:
@@ -84,23 +86,21 @@ class Identified:
                     raise
                 await error_response(scope, as_error(exception))(scope, receive, answer)
             finally:
-                _log_access(scope, status, (time.perf_counter() - start) * 1000)
+                self._ended(scope, status, time.perf_counter() - start)
 
-
-def _log_access(scope: Scope, status: int | None, milliseconds: float) -> None:
-    if path_of(scope) in WATCHED:
-        return
-    route, principal = scope.get("route"), scope["state"].get("principal")
-    access.info(
-        "request",
-        extra={
-            "method": scope.get("method", "WEBSOCKET"),
-            "route": getattr(route, "path", None),
-            "status": status,
-            "ms": round(milliseconds, 1),
-            "tenant": principal and principal.scope.tenant,
-        },
-    )
+    def _ended(self, scope: Scope, status: int | None, seconds: float) -> None:
+        """Count the request and write its line: the route's template, never the query or the body."""
+        method, route = scope.get("method", "WEBSOCKET"), getattr(scope.get("route"), "path", None)
+        principal, error = scope["state"].get("principal"), scope["state"].get("error")
+        self._metrics.request(method, route, status or (101 if method == "WEBSOCKET" else 499), seconds)
+        if error is not None:
+            self._metrics.error(error)
+        if error == RateLimitedError.code:
+            self._metrics.rate_limited()
+        if path_of(scope) in WATCHED:
+            return
+        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1), "error": error}
+        access.info("request", extra={**fields, "tenant": principal and principal.scope.tenant})
 
 
 class Concurrency:

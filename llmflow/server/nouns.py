@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from fastapi import Response
@@ -13,14 +12,15 @@ from llmflow.errors import ForbiddenError
 from llmflow.schema import Principal, Role, Scope
 
 
-@lru_cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def as_json(noun: Any) -> bytes:
     """A noun as JSON in UTF-8; enums as their values, times in ISO 8601."""
-    return _adapter(type(noun)).dump_json(noun)
+    kind = type(noun)
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind].dump_json(noun)
 
 
 def noun_response(noun: Any, status: int = 200) -> Response:

@@ -29,6 +29,7 @@ _MEANINGS = {
     401: ("unauthenticated", "AuthenticationError", "There is no credential, or it is not valid (any more)."),
     403: ("forbidden", "ForbiddenError", "The credential's role or departments do not allow this."),
     404: ("not_found", "NotFoundError", "It does not exist, or not for this credential."),
+    409: ("conflict", "ConflictError", "Something else is under way that must end first."),
     413: ("too_large", "TooLargeError", "The request is larger than allowed."),
     422: ("invalid_input", "InvalidInputError", "An argument is outside what is allowed; `param` names it."),
     429: ("rate_limited", "RateLimitedError", "Too many requests of this key; `Retry-After` says when to come back."),
@@ -45,13 +46,14 @@ def errors(*further: int) -> dict[int | str, dict[str, Any]]:
 
 def _error(status: int) -> dict[str, Any]:
     code, kind, meaning = _MEANINGS[status]
-    error = {"code": code, "message": meaning, "type": kind, "param": None, "details": {}}
-    return {"model": ErrorResponse, "description": meaning, **content({"error": error, "request_id": "7a1f0c7de2a34c0d"})}
+    error: dict[str, Any] = {"code": code, "message": meaning, "type": kind, "param": None, "details": {}}
+    shown = {"error": error, "request_id": "7a1f0c7de2a34c0d8f7a5f0f4b1f9e11"}
+    return {"model": ErrorResponse, "description": meaning, **content(shown)}
 
 
-def example(value: Any, media_type: str = "application/json", description: str = "Successful response") -> dict[str, Any]:
-    """A documented response whose example is ``value``, a noun."""
-    return {"description": description, **content(TypeAdapter(type(value)).dump_python(value, mode="json"), media_type)}
+def example(noun: Any, description: str = "Successful response") -> dict[str, Any]:
+    """A documented response with a noun as its example."""
+    return {"description": description, **content(TypeAdapter(type(noun)).dump_python(noun, mode="json"))}
 
 
 def content(shown: Any, media_type: str = "application/json") -> dict[str, Any]:

@@ -34,15 +34,21 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         runtime.open()
         host, port = listener.getsockname()[:2]
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+
+        def ready() -> None:
+            runtime.ownership.announce(url)
+            on_ready(url)
+
         server = _Server(
             uvicorn.Config(
                 create_app(runtime),
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ws_max_size=settings.server.body_kb * 1024,
                 timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
             ),
-            lambda: (runtime.ownership.announce(url), on_ready(url)),
+            ready,
         )
         server.run(sockets=[listener])
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import anyio
 from fastapi import Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -14,6 +15,8 @@ from llmflow.server.errors import as_error, body_of, remember, request_id_of
 
 HEARTBEAT_S = 15
 MEDIA_TYPE = "text/event-stream"
+_DRAINING = 0.8
+"""Share of the time to stop that streams get; what is left is for closing connections."""
 
 
 def wants_events(request: Request) -> bool:
@@ -27,14 +30,20 @@ def event(name: str | None, data: Any) -> ServerSentEvent:
 
 
 def events_response(
-    request: Request, events: AsyncGenerator[ServerSentEvent, None], error_name: str | None = "error"
+    request: Request,
+    events: AsyncGenerator[ServerSentEvent, None],
+    error_name: str | None = "error",
+    *,
+    finishes: bool = True,
 ) -> EventSourceResponse:
     """Send events; an exception becomes the last one, in the one form of errors.
 
-    The generator is closed when the client goes or the server stops.
+    The generator is closed when the client goes. When the server stops, events that finish by
+    themselves have most of ``server.drain_s`` to do so; others end at once.
 
     Args:
-        error_name: the event's name in that case; None for one without a name.
+        error_name: the name of an exception's event; None for one without a name.
+        finishes: whether the events finish soon by themselves.
     """
 
     async def guarded() -> AsyncIterator[ServerSentEvent]:
@@ -47,4 +56,7 @@ def events_response(
                 remember(request.scope, error)
                 yield event(error_name, body_of(error, request_id_of(request.scope)))
 
-    return EventSourceResponse(guarded(), ping=HEARTBEAT_S, sep="\n")
+    grace_s = _DRAINING * request.app.state.runtime.settings.server.drain_s if finishes else 0.0
+    return EventSourceResponse(
+        guarded(), ping=HEARTBEAT_S, sep="\n", shutdown_event=anyio.Event(), shutdown_grace_period=grace_s
+    )

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from fastapi import Request
@@ -34,6 +34,11 @@ class Workers:
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="question")
+
+    @property
+    def executor(self) -> Executor:
+        """The pool itself, for who has a way of its own to wait for results."""
+        return self._pool
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The result of ``function``, run in a thread of the pool."""
@@ -98,9 +103,7 @@ async def in_worker(request: Request, scope: Scope, function: Callable[P, R], *a
     return result
 
 
-def stream_in_worker(
-    request: Request, scope: Scope, generate: Callable[[], Iterator[T]]
-) -> AsyncGenerator[T, None]:
+def stream_in_worker(request: Request, scope: Scope, generate: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
     """The events of ``generate`` from a worker thread, their trace being the caller's."""
     state = request.app.state
 

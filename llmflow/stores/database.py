@@ -266,9 +266,16 @@ class Database:
             return as_document(by_prefix(session, scope, id_or_prefix))
 
     def documents(
-        self, scope: Scope, *, status: DocumentStatus | None = None, limit: int = 50, offset: int = 0
+        self,
+        scope: Scope,
+        *,
+        status: DocumentStatus | None = None,
+        name: str | None = None,
+        dataset_id: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
     ) -> DocumentPage:
-        """Documents, newest first, all or those of one status.
+        """Documents, newest first, all or those of one status, with a text in their name, of one data set.
 
         Raises:
             InvalidInputError: ``limit`` is below 1 or ``offset`` below 0.
@@ -281,6 +288,10 @@ class Database:
         conditions = within(scope)
         if status is not None:
             conditions.append(DocumentRow.status == status)
+        if name is not None:
+            conditions.append(DocumentRow.name.icontains(storable(name), autoescape=True))
+        if dataset_id is not None:
+            conditions.append(DocumentRow.dataset_id == storable(dataset_id))
         page = (
             select(DocumentRow)
             .where(*conditions)

@@ -84,7 +84,8 @@ class View:
     def of_documents(self, documents: Container[str]) -> npt.NDArray[np.bool_]:
         """Which rows exist and belong to one of ``documents``, of shape (rows,)."""
         wanted = (document in documents for segment in self.segments for document in segment.documents)
-        return self.live & np.fromiter(wanted, bool, len(self.live))
+        found: npt.NDArray[np.bool_] = self.live & np.fromiter(wanted, bool, len(self.live))
+        return found
 
     @cached_property
     def _offsets(self) -> npt.NDArray[np.int64]:

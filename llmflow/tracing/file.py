@@ -24,7 +24,7 @@ CREATE TABLE traces (
     errors INTEGER NOT NULL,
     UNIQUE (trace_id, tenant, departments, user)
 );
-CREATE INDEX traces_newest ON traces (tenant, start_ns);
+CREATE INDEX traces_newest ON traces (tenant, departments, start_ns);
 CREATE TABLE spans (
     trace INTEGER NOT NULL REFERENCES traces ON DELETE CASCADE,
     span_id TEXT NOT NULL,
@@ -50,8 +50,10 @@ CREATE TABLE scores (
 # A row of `traces` is what was done for one scope under one trace id. Callers may send any trace id,
 # so that two tenants can meet under one; '' is the tenant of what was done for nobody in particular.
 VISIBLE = """
-    tenant = :tenant AND tenant <> '' AND (user = :user OR NOT :own) AND NOT EXISTS (
-        SELECT 1 FROM json_each(departments) WHERE value NOT IN (SELECT value FROM json_each(:departments)))
+    tenant = :tenant AND tenant <> '' AND (user = :user OR NOT :own) AND departments IN (
+        SELECT made_for FROM (SELECT DISTINCT departments AS made_for FROM traces WHERE tenant = :tenant)
+        WHERE NOT EXISTS (
+            SELECT 1 FROM json_each(made_for) WHERE value NOT IN (SELECT value FROM json_each(:departments))))
 """
 """Condition on ``traces``: the scope of :func:`seen_by` may see the row."""
 

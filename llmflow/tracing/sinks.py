@@ -28,7 +28,7 @@ _INTERVAL_S = 1.0
 _QUEUE = 16_384
 _WAIT_S = 5.0
 # A span that is full loses its first attributes, which say whose it is.
-_LIMITS = SpanLimits(max_attributes=SpanLimits.UNSET, max_attribute_length=SpanLimits.UNSET)
+_LIMITS = SpanLimits(max_span_attributes=SpanLimits.UNSET, max_span_attribute_length=SpanLimits.UNSET)
 _logger = logging.getLogger(__name__)
 
 

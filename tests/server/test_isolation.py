@@ -28,6 +28,7 @@ from llmflow.stores.keys import KeyStore
 
 SECRETS = ("자수정코끼리", "amethyst-elephant", "은방울계획", "보랏빛조항", "비밀의견")
 """Words that stand in what the owner stored and asked, and nowhere else."""
+DATASET = "0ada7a5e70fae7157000000000000001"
 QUESTION = "수당은 매달 얼마입니까?"
 OWNED = """# 자수정코끼리 규정
 
@@ -62,13 +63,13 @@ class Caller:
         assert response.is_success, response.text
         return response.json()
 
-    def ingest(self, name: str, text: str, department: str, **metadata: str) -> tuple[str, str]:
+    def ingest(self, name: str, text: str, department: str, dataset: str, **metadata: str) -> tuple[str, str]:
         """Ids of the document and its job, once it is ready."""
         accepted = self.json(
             "POST",
             "/v1/documents",
             files={"files": (name, text.encode(), "text/markdown")},
-            data={"department": department, "metadata": json.dumps(metadata)},
+            data={"department": department, "metadata": json.dumps(metadata), "dataset_id": dataset},
         )
         job, document = accepted["jobs"][0]["id"], accepted["documents"][0]["id"]
         for _ in range(600):
@@ -112,7 +113,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 )
             }
             owner = caller("acme", ("hr",), Role.ADMINISTRATOR)
-            document, job = owner.ingest("amethyst-elephant.md", OWNED, "hr", project="은방울계획")
+            document, job = owner.ingest("amethyst-elephant.md", OWNED, "hr", DATASET, project="은방울계획")
             chunks = owner.json("GET", f"/v1/documents/{document}/chunks")["chunks"]
             trace = owner.json("POST", "/v1/answer", json={"question": QUESTION})["trace_id"]
             feedback = owner.json("POST", "/v1/feedback", json={"trace_id": trace, "value": -1, "comment": "비밀의견"})[
@@ -122,7 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             owner.call("POST", f"/v1/chat/{session}", json={"question": QUESTION}).raise_for_status()
             for where in ("tenant", "department"):
                 editor = strangers[where, Role.EDITOR]
-                editor.ingest("travel.md", OTHERS, {"tenant": "legal", "department": "it"}[where])
+                editor.ingest("travel.md", OTHERS, {"tenant": "legal", "department": "it"}[where], "travels")
             owned = {
                 "document": document,
                 "job": job,
@@ -132,6 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "session": session,
                 "key": owner.key_id,
                 "department": "hr",
+                "dataset": DATASET,
             }
             yield World(app, client, keys, owner, owned, strangers)
 
@@ -148,13 +150,17 @@ class Request(NamedTuple):
     kind: str
     body: Mapping[str, Any] = {}
     form: Mapping[str, Any] = {}
+    query: Mapping[str, Any] = {}
+    accept: str = "*/*"
 
 
 CONDITION = {"conditions": [{"name": "document_id", "comparison_operator": "is", "value": ID}]}
 TAKES: Mapping[tuple[str, str], tuple[Request, ...]] = {
+    ("GET", "/v1/documents"): (Request("dataset", query={"dataset_id": ID}), Request("document", query={"name": ID})),
     ("GET", "/v1/documents/{}"): (Request("document"),),
+    ("GET", "/v1/documents/{}/original"): (Request("document"),),
     ("GET", "/v1/documents/{}/chunks"): (Request("document"),),
-    ("GET", "/v1/jobs/{}"): (Request("job"),),
+    ("GET", "/v1/jobs/{}"): (Request("job"), Request("job", accept="text/event-stream")),
     ("GET", "/v1/traces/{}"): (Request("trace"),),
     ("POST", "/v1/feedback"): (Request("trace", {"trace_id": ID, "value": 1}),),
     ("POST", "/v1/retrieve"): (
@@ -166,8 +172,12 @@ TAKES: Mapping[tuple[str, str], tuple[Request, ...]] = {
         Request("department", {"knowledge_id": ID, "query": QUESTION}),
         Request("document", {"knowledge_id": "all", "query": QUESTION, "metadata_condition": CONDITION}),
     ),
-    ("POST", "/v1/documents"): (Request("department", form={"department": ID}),),
+    ("POST", "/v1/documents"): (
+        Request("department", form={"department": ID}),
+        Request("dataset", form={"dataset_id": ID}),
+    ),
     ("GET", "/v1/chat/{}"): (Request("session"),),
+    ("GET", "/v1/chat/{}/events"): (Request("session"),),
     ("POST", "/v1/chat/{}"): (Request("session", {"question": "그것은 언제 지급합니까?"}),),
     ("DELETE", "/v1/chat/{}"): (Request("session"),),
     ("DELETE", "/v1/documents/{}"): (Request("document"),),
@@ -192,25 +202,38 @@ def id_fields(document: Mapping[str, Any], operation: Mapping[str, Any]) -> list
         if parameter["in"] == "path" or _ID_FIELD.search(parameter["name"])
     ]
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        schema = content["schema"]
-        if "$ref" in schema:
-            schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
-        found += [name for name in schema.get("properties", ()) if _ID_FIELD.search(name)]
+        found += [name for name in names(document, content["schema"]) if _ID_FIELD.search(name)]
     return found
+
+
+def names(document: Mapping[str, Any], schema: Any) -> Iterator[str]:
+    """The names of all properties of a schema, at any depth."""
+    match schema:
+        case {"$ref": str(reference)}:
+            yield from names(document, document["components"]["schemas"][reference.rsplit("/", 1)[1]])
+        case dict():
+            yield from schema.get("properties", ())
+            for inner in schema.values():
+                yield from names(document, inner)
+        case list():
+            for inner in schema:
+                yield from names(document, inner)
 
 
 def send(caller: Caller, target: tuple[str, str], request: Request, id: str) -> httpx.Response:
     method, path = target
-    put = json.loads(json.dumps([request.body, request.form]).replace(ID, id))
-    arguments: dict[str, Any] = {"json": put[0]} if put[0] else {}
-    if put[1]:
-        arguments = {"data": put[1], "files": {"files": ("probe.md", b"# probe\n\nnothing to see", "text/markdown")}}
+    body, form, query = json.loads(json.dumps([request.body, request.form, request.query]).replace(ID, id))
+    arguments: dict[str, Any] = {"params": query, "headers": {"Accept": request.accept}}
+    if body:
+        arguments["json"] = body
+    if form:
+        arguments |= {"data": form, "files": {"files": ("probe.md", b"# probe\n\nnothing to see", "text/markdown")}}
     return caller.call(method, path.replace("{}", id), **arguments)
 
 
 _VOLATILE = re.compile(
     r'"(?:request_id|trace_id|created_at|updated_at|timestamp|id|job_id|document_id)": ?"[^"]*"'
-    r'|"(?:timings_ms)": ?\{[^}]*\}|"(?:cached|ms|duration_ms)": ?[^,}]*|^: ping.*$',
+    r'|"(?:timings_ms)": ?\{[^}]*\}|"(?:cached|ms|duration_ms)": ?[^,}]*|^(?:id:|: ping).*$',
     re.MULTILINE,
 )
 
@@ -269,6 +292,21 @@ def test_what_is_foreign_looks_like_what_does_not_exist(world: World) -> None:
             assert response.is_success, (target, request, response.text)
 
 
+def test_a_websocket_knows_nothing_of_a_foreign_session(world: World) -> None:
+    session = world.owned["session"]
+    before = world.owner.json("GET", f"/v1/chat/{session}")
+    assert before["messages"]
+    for stranger in world.strangers.values():
+        answers = []
+        for each in (session, absent(session)):
+            with world.client.websocket_connect(f"/v1/chat/{each}", subprotocols=["llmflow", stranger.key]) as socket:
+                socket.send_json({"resume": 0})
+                answers.append(_VOLATILE.sub("", socket.receive_text().replace(each, "<id>")))
+        assert answers[0] == answers[1]
+        assert "not_found" in answers[0]
+    assert world.owner.json("GET", f"/v1/chat/{session}") == before
+
+
 def leaks(world: World, response: httpx.Response, asked: str) -> list[str]:
     """Words and ids of the owner's in a response to somebody else."""
     words = {*SECRETS, *world.owned.values()} - {"hr", asked}
@@ -290,7 +328,9 @@ def views(caller: Caller, app: FastAPI) -> dict[str, Any]:
 def test_nothing_a_caller_sees_changes_when_others_work(world: World) -> None:
     watchers = [world.strangers[where, Role.ADMINISTRATOR] for where in ("tenant", "department")]
     before = [views(watcher, world.app) for watcher in watchers]
-    document, _ = world.owner.ingest("second.md", OWNED.replace("770,000", "880,000"), "hr", project="은방울계획")
+    document, _ = world.owner.ingest(
+        "second.md", OWNED.replace("770,000", "880,000"), "hr", DATASET, project="은방울계획"
+    )
     answer = world.owner.json("POST", "/v1/answer", json={"question": "수당을 받는 사람은?"})
     world.owner.json("POST", "/v1/feedback", json={"trace_id": answer["trace_id"], "value": 1, "comment": "비밀의견"})
     assert [views(watcher, world.app) for watcher in watchers] == before

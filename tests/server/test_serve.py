@@ -117,7 +117,7 @@ def test_an_address_that_is_taken_is_told_at_once(tmp_path: Path, server: Proces
 def test_wrong_settings_stop_the_start(tmp_path: Path) -> None:
     for settings, says in (
         ({"AUTH__ISSUER": "no address"}, "auth.issuer"),
-        ({"KEYVALUE__URL": "memcached://x"}, "keyvalue"),
+        ({"KEYVALUE__URL": "memcached://x"}, "key-value"),
         ({"COLLECTIONS": '[{"name":"a","cron":"99 * * * *","tenant":"t","department":"d","folder":"/x"}]'}, "cron"),
         ({"TRACING__PUBLIC_KEY": "x"}, "tracing"),
     ):
@@ -132,9 +132,10 @@ def test_a_server_killed_at_any_moment_loses_nothing_it_took(tmp_path: Path) -> 
     taken: list[dict[str, str]] = []
     chance = random.Random()
     for turn in range(2):
-        with running(env, tmp_path, "serve") as server, httpx.Client(
-            base_url=server.url(), headers=headers, timeout=30
-        ) as http:
+        with (
+            running(env, tmp_path, "serve") as server,
+            httpx.Client(base_url=server.url(), headers=headers, timeout=30) as http,
+        ):
             killer = threading.Timer(0.3 + chance.random(), server.kill)
             killer.start()
             try:
@@ -144,9 +145,10 @@ def test_a_server_killed_at_any_moment_loses_nothing_it_took(tmp_path: Path) -> 
                 pass
             killer.join()
     assert taken
-    with running(env, tmp_path, "serve") as server, httpx.Client(
-        base_url=server.url(), headers=headers, timeout=30
-    ) as http:
+    with (
+        running(env, tmp_path, "serve") as server,
+        httpx.Client(base_url=server.url(), headers=headers, timeout=30) as http,
+    ):
         wait_ready(http, [job["document_id"] for job in taken], seconds=90)
         for job in chance.sample(taken, min(5, len(taken))):
             name = http.get(f"/v1/documents/{job['document_id']}").json()["document"]["name"]
@@ -159,9 +161,10 @@ def test_a_server_killed_at_any_moment_loses_nothing_it_took(tmp_path: Path) -> 
 def test_stopping_lets_a_request_end(tmp_path: Path) -> None:
     env = environment(tmp_path / "data")
     headers = key_of(env, tmp_path)
-    with running(env, tmp_path, "serve") as server, httpx.Client(
-        base_url=server.url(), headers=headers, timeout=30
-    ) as http:
+    with (
+        running(env, tmp_path, "serve") as server,
+        httpx.Client(base_url=server.url(), headers=headers, timeout=30) as http,
+    ):
         job = upload(http, write(tmp_path / "documents", 7))
         wait_ready(http, [job["document_id"]])
         with http.stream("POST", "/v1/answer", json={"question": "기숙사 7동의 통금은?", "stream": True}) as response:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -45,10 +46,10 @@ def key() -> str:
     return f"키\n*?[a]\0'; DROP TABLE keys; {uuid.uuid4()}"
 
 
-def expired(gone: Callable[[], bool]) -> bool:
-    """Wait until something has expired, two seconds at most."""
+def becomes(true: Callable[[], bool]) -> bool:
+    """Wait until something is so, two seconds at most."""
     deadline = time.monotonic() + 2
-    while not gone():
+    while not true():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
@@ -74,7 +75,7 @@ def test_add_writes_only_where_nothing_lives(store: KeyValueStore, key: str) -> 
     assert store.add(key, b"first", 0.05)
     assert not store.add(key, b"second", 60)
     assert store.get(key) == b"first"
-    assert expired(lambda: store.add(key, b"third", 60))
+    assert becomes(lambda: store.add(key, b"third", 60))
     assert store.get(key) == b"third"
 
 
@@ -82,9 +83,9 @@ def test_every_kind_of_value_expires(store: KeyValueStore, key: str) -> None:
     store.set(key + "string", b"x", 0.05)
     store.push(key + "list", [b"x"], 0.05, keep=10)
     store.put_fields(key + "hash", {"x": b"x"}, 0.05)
-    assert expired(lambda: store.get(key + "string") is None)
-    assert expired(lambda: store.items(key + "list") == [])
-    assert expired(lambda: store.fields(key + "hash") == {})
+    assert becomes(lambda: store.get(key + "string") is None)
+    assert becomes(lambda: store.items(key + "list") == [])
+    assert becomes(lambda: store.fields(key + "hash") == {})
     assert store.field(key + "hash", "x") is None
     store.push(key + "list", [b"y"], 60, keep=10)
     store.put_fields(key + "hash", {"y": b"y"}, 60)
@@ -289,6 +290,34 @@ def test_a_dead_redis_is_noticed_by_the_first_command_only() -> None:
     assert caught.value.param == "keyvalue.url"
     assert "127.0.0.1:1" in caught.value.message
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_a_redis_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    store = open_keyvalue(f"redis://127.0.0.1:{port}/0")
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+            try:
+                assert becomes(lambda: answers(store))
+                store.set("a", b"x", 60)
+                assert store.get("a") == b"x"
+                assert store.take("b", per_minute=60, burst=1).granted
+            finally:
+                server.kill()
+        with pytest.raises(UpstreamError):
+            store.get("a")
+    store.close()
+
+
+def answers(store: KeyValueStore) -> bool:
+    try:
+        store.ping()
+    except UpstreamError:
+        return False
+    return True
 
 
 def test_a_redis_that_hangs_costs_one_wait_not_many() -> None:

@@ -328,11 +328,16 @@ def test_a_large_file_streams_through_little_memory(store: ObjectStore, tmp_path
         tracemalloc.stop()
 
 
-def test_threads_put_and_delete_in_the_same_folder(store: ObjectStore) -> None:
+def place(kind: str, worker: int) -> str:
+    # rclone's S3 server can lose sight of an object in a folder that others write to and delete from.
+    return f"a/b/c/{worker}" if kind == "file" else f"a/{worker}/c/k"
+
+
+def test_threads_put_and_delete_at_once(store: ObjectStore, kind: str) -> None:
     def churn(worker: int) -> None:
         for _ in range(20):
-            store.put(ACME, f"a/b/{worker}", b"x")
-            assert store.delete(ACME, f"a/b/{worker}")
+            store.put(ACME, place(kind, worker), b"x")
+            assert store.delete(ACME, place(kind, worker))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(churn, range(4)))
@@ -348,16 +353,16 @@ store, scope = open_objects(load_settings()), Scope("acme", ("hr",))
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(150):
-    store.put(scope, f"a/b/c/{sys.argv[1]}", b"x")
-    assert store.exists(scope, f"a/b/c/{sys.argv[1]}")
-    assert store.delete(scope, f"a/b/c/{sys.argv[1]}")
+    store.put(scope, sys.argv[1], b"x")
+    assert store.exists(scope, sys.argv[1])
+    assert store.delete(scope, sys.argv[1])
 """
 
 
-def test_processes_put_and_delete_in_the_same_folder(store: ObjectStore, variables: dict[str, str]) -> None:
+def test_processes_put_and_delete_at_once(store: ObjectStore, variables: dict[str, str], kind: str) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CHURN, str(worker)],
+            [sys.executable, "-c", CHURN, place(kind, worker)],
             env={**os.environ, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

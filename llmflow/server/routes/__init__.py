@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from llmflow.server.routes import answer, completions, dify, feedback, health, me, pii, retrieval, traces
+from llmflow.server.routes import (
+    answer,
+    chat,
+    completions,
+    dify,
+    documents,
+    feedback,
+    health,
+    jobs,
+    me,
+    page,
+    pii,
+    retrieval,
+    traces,
+)
 
 
 def routers() -> list[APIRouter]:
     """All routes, in the order of the documentation."""
-    modules = (retrieval, answer, completions, dify, pii, feedback, traces, me, health)
+    modules = (retrieval, answer, completions, chat, documents, jobs, dify, pii, feedback, traces, me, health, page)
     return [module.router for module in modules]

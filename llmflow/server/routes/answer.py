@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from fastapi import APIRouter, Request, Response
 from sse_starlette import ServerSentEvent
 
-from llmflow.generation.answer import Discarded, Finished, TextDelta
+from llmflow.generation.answer import AnswerEvent, Discarded, Finished, TextDelta
 from llmflow.server import examples
 from llmflow.server.answers import answer_events, whole_answer
 from llmflow.server.auth import Reader
@@ -41,10 +41,10 @@ async def answer(request: Request, caller: Reader, body: AnswerRequest) -> Respo
     if body.stream or wants_events(request):
         return events_response(request, _shown(events))
     finished = await whole_answer(events)
-    return noun_response(AnswerResponse.of(finished))
+    return noun_response(AnswerResponse.of(finished.answer, finished.cache == "hit"))
 
 
-async def _shown(events: AsyncGenerator[TextDelta | Discarded | Finished, None]) -> AsyncGenerator[ServerSentEvent, None]:
+async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[ServerSentEvent, None]:
     async for each in events:
         match each:
             case TextDelta(text):
@@ -52,4 +52,4 @@ async def _shown(events: AsyncGenerator[TextDelta | Discarded | Finished, None])
             case Discarded(reason):
                 yield event("discarded", {"reason": reason})
             case Finished():
-                yield event("finished", as_json(AnswerResponse.of(each)).decode())
+                yield event("finished", as_json(AnswerResponse.of(each.answer, each.cache == "hit")).decode())

@@ -10,12 +10,14 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import ServerSentEvent
 
+from llmflow.conversation.messages import ChatMessage
 from llmflow.errors import InvalidInputError, NotFoundError
 from llmflow.generation.answer import AnswerEvent, Discarded, Finished, TextDelta
 from llmflow.korean import count_tokens
@@ -36,7 +38,7 @@ _MODELS = {"object": "list", "data": [_MODEL]}
 
 @router.get(
     "/v1/models",
-    operation_id="listModels",
+    operation_id="list_models",
     summary="Models",
     response_model=ModelList,
     responses={200: {"description": "Successful response", **content(_MODELS)}, **errors()},
@@ -48,15 +50,15 @@ async def models(caller: Reader) -> Response:
 
 @router.post(
     "/v1/chat/completions",
-    operation_id="createChatCompletion",
+    operation_id="create_chat_completion",
     summary="Chat completion",
     response_model=Completion,
     responses={
         200: {
             "description": "Successful response",
             "content": {
-                "application/json": {"example": None},
-                MEDIA_TYPE: {"example": 'data: {"object": "chat.completion.chunk", ...}\n\ndata: [DONE]\n\n'},
+                "application/json": {"example": examples.COMPLETION},
+                MEDIA_TYPE: {"example": examples.CHUNKS},
             },
         },
         **errors(404),
@@ -69,16 +71,16 @@ async def complete(request: Request, caller: Reader, body: CompletionRequest) ->
     chunk's `delta.citations`) are the evidence; `llmflow` has mode, trace id, degradations and
     unsupported sentences. A failing LLM voids streamed text: the chunk's `llmflow.discarded` says so.
     """
-    question, history = _conversation(body)
-    completion = _Completion(body, question, history)
-    events = answer_events(request, caller.scope, question, history=history)
+    *said, question = _conversation(body)
+    completion = _Completion(body, sum(message.tokens for message in (*said, question)))
+    events = answer_events(request, caller.scope, question.content, said=said)
     if body.stream:
         return events_response(request, completion.chunks(events), error_name=None)
     return JSONResponse(completion.whole((await whole_answer(events)).answer))
 
 
-def _conversation(body: CompletionRequest) -> tuple[str, list[dict[str, str]]]:
-    """The question, and what was said before it."""
+def _conversation(body: CompletionRequest) -> list[ChatMessage]:
+    """What users and we said; the question is the last."""
     if body.model != MODEL:
         raise NotFoundError(f"there is no model {body.model!r}; the only one is {MODEL!r}", param="model")
     if body.n not in (None, 1):
@@ -86,18 +88,21 @@ def _conversation(body: CompletionRequest) -> tuple[str, list[dict[str, str]]]:
     asked = [number for number, message in enumerate(body.messages) if message.role == "user"]
     if not asked or not body.messages[asked[-1]].text.strip():
         raise InvalidInputError("there is no user message with text; the last one is the question", param="messages")
-    spoken = (message for message in body.messages[: asked[-1]] if message.role in ("user", "assistant"))
-    history = [{"role": message.role, "content": message.text} for message in spoken if message.text]
-    return body.messages[asked[-1]].text, history
+    now = datetime.now(UTC)
+    return [
+        ChatMessage(str(number), message.role, message.text, now, count_tokens(message.text))
+        for number, message in enumerate(body.messages[: asked[-1] + 1])
+        if message.role in ("user", "assistant") and message.text
+    ]
 
 
 class _Completion:
     """The forms of one completion."""
 
-    def __init__(self, body: CompletionRequest, question: str, history: list[dict[str, str]]) -> None:
+    def __init__(self, body: CompletionRequest, prompt_tokens: int) -> None:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
-        self._prompt_tokens = count_tokens(question) + sum(count_tokens(turn["content"]) for turn in history)
+        self._prompt_tokens = prompt_tokens
         self._counts_usage = bool(body.stream_options and body.stream_options.include_usage)
 
     def whole(self, answer: Answer) -> dict[str, Any]:
@@ -152,6 +157,3 @@ def _more(answer: Answer) -> dict[str, Any]:
         "degradations": [asdict(degradation) for degradation in answer.degradations],
         "unsupported": list(answer.unsupported),
     }
-
-
-_EXAMPLE_REQUEST = CompletionRequest.model_validate({"model": MODEL, "messages": [{"role": "user", "content": "?"}]})

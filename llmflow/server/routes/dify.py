@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.datastructures import Headers
 
 from llmflow.errors import AuthenticationError, ForbiddenError, LLMFlowError, NotFoundError
@@ -23,7 +21,7 @@ from llmflow.server.nouns import narrowed
 from llmflow.server.openapi import content
 from llmflow.server.workers import in_worker
 
-router = APIRouter(tags=["dify"])
+router = APIRouter(tags=["dify"], strict_content_type=False)
 
 PATH = "/retrieval"
 ALL = "all"
@@ -45,7 +43,13 @@ _RECORD = KnowledgeRecord(
     content="제4조(연차휴가) 쓰지 않은 연차휴가는 5일까지 이월한다.",
     score=0.62,
     title="휴가규정.pdf",
-    metadata={"document_id": "5d41402abc4b2a76b9719d911017c592", "name": "휴가규정.pdf", "page": 2, "department": "인사"},
+    metadata={
+        "document_id": "5d41402abc4b2a76b9719d911017c592",
+        "name": "휴가규정.pdf",
+        "department": "인사",
+        "section": "휴가규정 > 제2장 연차휴가",
+        "page": 2,
+    },
 )
 
 
@@ -57,50 +61,36 @@ class UnknownKnowledgeError(NotFoundError):
 
 @router.post(
     PATH,
-    operation_id="difyRetrieval",
+    operation_id="dify_retrieval",
     summary="Dify's External Knowledge API",
     response_model=KnowledgeResponse,
     responses={
         200: {"description": "Passages, best first", **content(KnowledgeResponse(records=[_RECORD]).model_dump())},
         **_ERRORS,
     },
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/KnowledgeRequest"}}},
-            "description": "Without a body only the key is looked at.",
-        }
-    },
 )
-async def retrieve(request: Request, caller: Reader) -> Response:
+async def retrieve(request: Request, caller: Reader, body: KnowledgeRequest | None = None) -> Response:
     """Passages for Dify. `knowledge_id` is a department the key may read, or `all` of them.
 
-    `score_threshold` 0 lets all pass; without one the settings' default holds. Errors are
+    Without a body only the key is looked at. `score_threshold` 0 lets all pass; without one the settings' default holds. Errors are
     `{"error_code", "error_msg"}`.
     """
-    body = await request.body()
-    if not body.strip():
+    if body is None:
         return _records([])
-    asked = _read(body)
-    scope = _knowledge(caller.scope, asked.knowledge_id)
-    runtime, setting = request.app.state.runtime, asked.retrieval_setting
+    scope = _knowledge(caller.scope, body.knowledge_id)
+    runtime, setting, condition = request.app.state.runtime, body.retrieval_setting, body.metadata_condition
+    query = body.query
 
     def search() -> RetrievalResult:
-        documents = matching_ids(runtime.database, scope, asked.metadata_condition)
+        documents = matching_ids(runtime.database, scope, condition)
         result: RetrievalResult = runtime.search(
-            scope, asked.query, setting.top_k, setting.score_threshold, documents=documents
+            scope, query, setting.top_k, setting.score_threshold, documents=documents
         )
         return result
 
     result = await in_worker(request, scope, search)
     request.app.state.metrics.observe(result.timings_ms, result.degradations)
     return _records([_record(candidate) for candidate in result.candidates])
-
-
-def _read(body: bytes) -> KnowledgeRequest:
-    try:
-        return KnowledgeRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
 
 
 def _knowledge(scope: Scope, knowledge_id: str) -> Scope:

@@ -29,7 +29,7 @@ _EXAMPLE = Feedback(
 
 @router.post(
     "/v1/feedback",
-    operation_id="giveFeedback",
+    operation_id="give_feedback",
     summary="Thumb up or down",
     status_code=201,
     response_model=Feedback,
@@ -48,7 +48,7 @@ def give(request: Request, caller: Reader, body: FeedbackRequest) -> Response:
 
 @router.get(
     "/v1/feedback",
-    operation_id="listFeedback",
+    operation_id="list_feedback",
     summary="What users think",
     response_model=FeedbackList,
     responses={200: example(FeedbackList((_EXAMPLE,), 1)), **errors()},

@@ -8,14 +8,14 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import httpx
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from llmflow.errors import AuthenticationError, ForbiddenError
 from llmflow.runtime import Runtime
-from llmflow.server.forms import ErrorResponse, Readiness
+from llmflow.server.forms import Readiness
 from llmflow.server.metrics import CONTENT_TYPE
 from llmflow.server.nouns import noun_response
 from llmflow.server.openapi import content, errors, example
@@ -111,7 +111,7 @@ class Probe:
                 self._last, self._at = Readiness(not failed & _NEEDED, components), time.monotonic()
             return self._last
 
-    async def _state(self, name: str) -> str:
+    async def _state(self, name: str) -> Literal["ok", "failed"]:
         try:
             await asyncio.wait_for(asyncio.to_thread(self._checks[name]), _TIMEOUT_S)
         except Exception as error:  # whatever keeps a component from answering

@@ -20,7 +20,7 @@ _EXAMPLE = MaskResponse("담당자 [PERSON], [PHONE_NUMBER]", (
 
 @router.post(
     "/v1/pii/mask",
-    operation_id="maskPii",
+    operation_id="mask_pii",
     summary="Mask personal data",
     response_model=MaskResponse,
     responses={200: example(_EXAMPLE), **errors()},

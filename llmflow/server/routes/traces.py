@@ -18,7 +18,7 @@ router = APIRouter(tags=["feedback"])
 
 @router.get(
     "/v1/traces",
-    operation_id="listTraces",
+    operation_id="list_traces",
     summary="Latest traces",
     response_model=TraceList,
     responses={200: example(TraceList((examples.SUMMARY,))), **errors()},
@@ -31,7 +31,7 @@ def recent(request: Request, caller: Reader, limit: Annotated[int, Query(ge=1, l
 
 @router.get(
     "/v1/traces/{trace_id}",
-    operation_id="getTrace",
+    operation_id="get_trace",
     summary="A trace",
     response_model=Trace,
     responses={200: example(examples.TRACE), **errors(404)},

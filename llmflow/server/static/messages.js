@@ -17,7 +17,7 @@ const en = {
   size: "{value} {unit}",
   page: "p. {page}",
   milliseconds: "{ms} ms",
-  degraded: "Not everything worked",
+  degraded: "What to know about this answer",
 
   "signIn.title": "Sign in",
   "signIn.text": "Ask your organisation's documents and see where every answer comes from.",
@@ -200,7 +200,7 @@ const ko = {
   size: "{value} {unit}",
   page: "{page}쪽",
   milliseconds: "{ms} ms",
-  degraded: "일부 단계가 제대로 동작하지 않았습니다",
+  degraded: "이 답변에서 알아 두실 점",
 
   "signIn.title": "로그인",
   "signIn.text": "우리 조직의 문서에 질문하고, 답의 근거를 바로 확인하세요.",
