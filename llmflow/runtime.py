@@ -204,7 +204,8 @@ class Runtime:
 
     def train_embedder(self, progress: Callable[[int, int], None] | None = None) -> Trained | None:
         """See :meth:`llmflow.ingestion.training.EmbedderTrainer.train`."""
-        with self.tracer.observe("train-embedder", kind="chain") as trace:
+        operator = Scope(self.settings.tenant, (self.settings.department,))
+        with self.tracer.acting(operator), self.tracer.observe("train-embedder", kind="chain") as trace:
             trained = self.trainer.train(progress)
             trace.update(output=trained and trained.version)
             return trained

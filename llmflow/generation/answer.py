@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -134,13 +134,14 @@ class Answerer:
     def _sentences(self, stream: TokenStream, draft: Draft) -> Iterator[str]:
         """Sentences as they become whole; only the time spent waiting for the LLM counts."""
         buffer = SentenceBuffer()
-        while True:
-            with draft.timed("generate"):
-                piece = next(stream, None)
-            if piece is None:
-                break
-            draft.timings.setdefault("first_token", draft.timings["generate"])
-            yield from buffer.feed(piece)
+        with closing(stream):  # also when nobody asks for more, so that the endpoint stops
+            while True:
+                with draft.timed("generate"):
+                    piece = next(stream, None)
+                if piece is None:
+                    break
+                draft.timings.setdefault("first_token", draft.timings["generate"])
+                yield from buffer.feed(piece)
         if rest := buffer.flush():
             yield rest
 

@@ -60,7 +60,7 @@ def check_url(url: str, settings: FetchSettings) -> httpx.URL:
         raise InvalidInputError(
             f"{url[:200]!r} is no URL ({error}); give one like https://HOST/PATH", param="url"
         ) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not parsed.host or "%" in parsed.host:
         raise InvalidInputError(
             f"{shown(parsed)!r} cannot be called; allowed are URLs that start with http:// or https://", param="url"
         )

@@ -44,6 +44,7 @@ async def answer_events(
         async for event in events:
             if isinstance(event, Finished):
                 state.metrics.observe_answer(event)
+                state.metrics.cache(event.cache)
             yield event
 
 

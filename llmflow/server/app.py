@@ -54,7 +54,9 @@ def create_app(runtime: Runtime) -> FastAPI:
         app.state.workers.executor, app.state.metrics.observe_answer
     )
     app.state.authenticator = Authenticator(runtime.keys, runtime.settings.auth)
-    app.state.jobs = JobRunner(runtime, owner=True, ingest=runtime.settings.jobs.in_server)
+    app.state.jobs = JobRunner(
+        runtime, owner=True, ingest=runtime.settings.jobs.in_server, on_end=app.state.metrics.job
+    )
     app.state.dispatch = app.state.jobs.dispatch
     app.state.limiter = RateLimiter(runtime.keyvalue, runtime.settings.auth)
     errors.install(app)

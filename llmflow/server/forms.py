@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmflow.generation.answer import Finished
 from llmflow.schema import Answer, Citation, Degradation, Feedback, MetadataValue, PiiEntity, Role
 from llmflow.tracing import TraceSummary
 
@@ -98,9 +99,10 @@ class AnswerResponse(Answer):
     cached: bool = False
 
     @classmethod
-    def of(cls, answer: Answer, cached: bool = False) -> AnswerResponse:
+    def of(cls, finished: Finished) -> AnswerResponse:
         """An answer as the API gives it."""
-        return cls(**{field.name: getattr(answer, field.name) for field in fields(Answer)}, cached=cached)
+        values = {field.name: getattr(finished.answer, field.name) for field in fields(Answer)}
+        return cls(**values, cached=finished.cache == "hit")
 
 
 class MaskRequest(_Request):

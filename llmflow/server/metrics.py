@@ -110,8 +110,9 @@ class Metrics:
         self._observe("retrieve", timings_ms, degradations)
 
     def observe_answer(self, event: Finished) -> None:
-        """Count the stages of an answer and of the retrieval before it."""
+        """Count an answer: what the cache said, its stages and those of the retrieval before it."""
         answer = event.answer
+        self.cache(event.cache)
         if answer.retrieval is not None:
             self.observe(answer.retrieval.timings_ms, answer.retrieval.degradations)
         self._observe("answer", answer.timings_ms, answer.degradations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 
@@ -50,6 +51,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
             ),
             ready,
         )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn raises what it caught once more at its end; by then all is done.
+            signal.signal(number, lambda *_: None)
         server.run(sockets=[listener])
 
 

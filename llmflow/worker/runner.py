@@ -9,7 +9,7 @@ from collections.abc import Callable
 from llmflow.errors import LLMFlowError
 from llmflow.ingestion.collecting import Collector
 from llmflow.runtime import Runtime
-from llmflow.schema import Job
+from llmflow.schema import DocumentStatus, Job, JobStatus
 from llmflow.settings import CollectionSettings
 from llmflow.stores.queue import STAGED
 from llmflow.worker.tasks import TaskConsumer, TaskQueue
@@ -29,11 +29,20 @@ class JobRunner:
     Args:
         owner: whether this process owns the vector store.
         ingest: whether this process runs whole ingestions.
+        on_end: told how each job ended.
     """
 
-    def __init__(self, runtime: Runtime, *, owner: bool, ingest: bool = True) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        owner: bool,
+        ingest: bool = True,
+        on_end: Callable[[JobStatus], object] | None = None,
+    ) -> None:
         self._runtime = runtime
         self._owner = owner
+        self._on_end = on_end
         settings = runtime.settings
         self._ingestions = TaskQueue("llmflow-ingest", settings, self._run)
         self._stores = TaskQueue("llmflow-store", settings, self._run)
@@ -72,7 +81,9 @@ class JobRunner:
 
     def _run(self, job_id: str) -> None:
         try:
-            self._runtime.ingester.run(job_id)
+            document = self._runtime.ingester.run(job_id)
+            if document and self._on_end:
+                self._on_end(JobStatus.DONE if document.status is DocumentStatus.READY else JobStatus.FAILED)
         except LLMFlowError as error:
             _log.warning("job %s waits: %s", job_id, error.message)
         finally:

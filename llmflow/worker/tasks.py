@@ -15,6 +15,7 @@ from huey import Huey, RedisHuey, SqliteHuey, crontab
 from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
+from redis import ConnectionPool
 
 from llmflow.settings import CollectionSettings, Settings
 
@@ -33,7 +34,8 @@ class TaskQueue:
         common: dict[str, Any] = {"name": name, "results": False, "serializer": _Json()}
         url = settings.keyvalue_url
         if url.startswith("redis"):
-            self._huey: Huey = RedisHuey(url=url, socket_connect_timeout=2, socket_timeout=5, **common)
+            pool = ConnectionPool.from_url(url, socket_connect_timeout=2, socket_timeout=5)
+            self._huey: Huey = RedisHuey(connection_pool=pool, **common)
         else:
             self._huey = SqliteHuey(filename=str(settings.data_dir / "tasks.db"), **common)
         self._task = self._huey.task(name="job")(run)

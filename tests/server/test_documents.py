@@ -297,7 +297,8 @@ def test_a_job_is_followed_to_its_end(call: Call) -> None:
     job = call("POST", "/v1/documents", files=[file("followed.md")]).json()["jobs"][0]
     response = call("GET", f"/v1/jobs/{job['id']}", role="reader", headers={"Accept": "text/event-stream"})
     assert response.headers["content-type"].startswith("text/event-stream")
-    events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in response.text.strip().split("\n\n")]
+    blocks = response.text.replace("\r\n", "\n").strip().split("\n\n")
+    events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
     assert [event["event"] for event in events[:-1]] == ["progress"] * (len(events) - 1)
     assert events[-1]["event"] == "end"
     jobs = [json.loads(event["data"]) for event in events[:-1]]

@@ -11,7 +11,8 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import httpx
@@ -23,24 +24,25 @@ from fastapi.testclient import TestClient
 from llmflow.runtime import Runtime
 from llmflow.schema import Role
 from llmflow.server.app import create_app
+from llmflow.server.routes import routers
 from llmflow.settings import load_settings
 from llmflow.stores.keys import KeyStore
 
-SECRETS = ("자수정코끼리", "amethyst-elephant", "은방울계획", "보랏빛조항", "비밀의견")
+SECRETS = ("자수정코끼리", "amethyst-elephant", "은방울계획", "보랏빛조항", "비밀의견", "770,000", "880,000")
 """Words that stand in what the owner stored and asked, and nowhere else."""
 DATASET = "0ada7a5e70fae7157000000000000001"
-QUESTION = "수당은 매달 얼마입니까?"
+QUESTION = "근속수당은 얼마인가요?"
 OWNED = """# 자수정코끼리 규정
 
 ## 제3조(보랏빛조항)
 
-자수정코끼리 수당은 매달 770,000원이다. 은방울계획에 참여한 직원에게 준다.
+근속수당은 매달 770,000원이다. 은방울계획에 참여한 자수정코끼리 직원에게 준다.
 """
 OTHERS = """# 출장 규정
 
 ## 제5조(출장비)
 
-출장비는 하루 50,000원이다. 수당은 매달 지급한다.
+출장비는 하루 20,000원이다. 근속수당은 매달 50,000원이다.
 """
 
 
@@ -144,13 +146,14 @@ ID = "{ID}"
 """Stands for an id in requests below."""
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Request:
     """A request with an id in it; ``kind`` is what the id must be of for the request to succeed."""
 
     kind: str
-    body: Mapping[str, Any] = {}
-    form: Mapping[str, Any] = {}
-    query: Mapping[str, Any] = {}
+    body: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
     accept: str = "*/*"
 
 
@@ -172,13 +175,10 @@ TAKES: Mapping[tuple[str, str], tuple[Request, ...]] = {
         Request("department", {"knowledge_id": ID, "query": QUESTION}),
         Request("document", {"knowledge_id": "all", "query": QUESTION, "metadata_condition": CONDITION}),
     ),
-    ("POST", "/v1/documents"): (
-        Request("department", form={"department": ID}),
-        Request("dataset", form={"dataset_id": ID}),
-    ),
+    ("POST", "/v1/documents"): (Request("department", form={"department": ID}),),
     ("GET", "/v1/chat/{}"): (Request("session"),),
     ("GET", "/v1/chat/{}/events"): (Request("session"),),
-    ("POST", "/v1/chat/{}"): (Request("session", {"question": "그것은 언제 지급합니까?"}),),
+    ("POST", "/v1/chat/{}"): (Request("session", {"question": "그 수당은 누구에게 줍니까?"}),),
     ("DELETE", "/v1/chat/{}"): (Request("session"),),
     ("DELETE", "/v1/documents/{}"): (Request("document"),),
 }
@@ -250,7 +250,7 @@ def told(response: httpx.Response, id: str) -> tuple[int, dict[str, str], str]:
 
 def absent(id: str) -> str:
     """An id of the same form that nothing has."""
-    return "0" * len(id)
+    return "zz" if id == "hr" else "0" * len(id)
 
 
 # -- the tests ------------------------------------------------------------------------------------
@@ -261,35 +261,11 @@ def test_every_route_that_takes_an_id_is_tried(world: World) -> None:
     taking = {target for target, operation in operations(world.app) if id_fields(document, operation)}
     assert taking == set(TAKES), "list the route in TAKES with the kind of id it takes"
     sockets = {
-        re.sub(r"\{[^}]*\}", "{}", route.path) for route in world.app.routes if isinstance(route, APIWebSocketRoute)
+        re.sub(r"\{[^}]*\}", "{}", route.path)
+        for route in (*world.app.routes, *(route for router in routers() for route in router.routes))
+        if isinstance(route, APIWebSocketRoute)
     }
     assert sockets == WEBSOCKETS
-
-
-def test_what_is_foreign_looks_like_what_does_not_exist(world: World) -> None:
-    differing, leaking = [], []
-    for ((where, role), stranger), (target, requests) in itertools.product(world.strangers.items(), TAKES.items()):
-        for request, (kind, owned) in itertools.product(requests, world.owned.items()):
-            if kind == "department" and where == "tenant":
-                continue  # the stranger's tenant has a department of the same name
-            for id in dict.fromkeys((owned, owned[:8])):
-                what = (where, role.value, *target, request.kind, kind, id)
-                answers = []
-                for each in (id, absent(id)):
-                    response = send(stranger, target, request, each)
-                    answers.append(told(response, each))
-                    if "chat" in target[1]:
-                        stranger.call("DELETE", f"/v1/chat/{each}")
-                    leaking += [(what, word) for word in leaks(world, response, each)]
-                if answers[0] != answers[1]:
-                    differing.append((what, *answers))
-    assert not differing, f"{len(differing)} responses tell a foreign id from none, the first: {differing[0]}"
-    assert not leaking
-    # All of it is still there, and each request succeeds for who owns what it names.
-    for target, requests in TAKES.items():
-        for request in requests:
-            response = send(world.owner, target, request, world.owned[request.kind])
-            assert response.is_success, (target, request, response.text)
 
 
 def test_a_websocket_knows_nothing_of_a_foreign_session(world: World) -> None:
@@ -305,6 +281,15 @@ def test_a_websocket_knows_nothing_of_a_foreign_session(world: World) -> None:
         assert answers[0] == answers[1]
         assert "not_found" in answers[0]
     assert world.owner.json("GET", f"/v1/chat/{session}") == before
+
+
+@cache
+def attempt(caller: Caller, target: tuple[str, str], request: Request, id: str) -> httpx.Response:
+    """A request that changes nothing for those after it, if it is one that should come to nothing."""
+    response = send(caller, target, request, id)
+    if "/chat/" in target[1]:
+        caller.call("DELETE", f"/v1/chat/{id}")
+    return response
 
 
 def leaks(world: World, response: httpx.Response, asked: str) -> list[str]:
@@ -331,23 +316,25 @@ def test_nothing_a_caller_sees_changes_when_others_work(world: World) -> None:
     document, _ = world.owner.ingest(
         "second.md", OWNED.replace("770,000", "880,000"), "hr", DATASET, project="은방울계획"
     )
-    answer = world.owner.json("POST", "/v1/answer", json={"question": "수당을 받는 사람은?"})
+    answer = world.owner.json("POST", "/v1/answer", json={"question": "자수정코끼리 직원의 근속수당은 얼마인가요?"})
     world.owner.json("POST", "/v1/feedback", json={"trace_id": answer["trace_id"], "value": 1, "comment": "비밀의견"})
     assert [views(watcher, world.app) for watcher in watchers] == before
-    traces = [trace["id"] for watcher in watchers for trace in watcher.json("GET", "/v1/traces")["traces"]]
+    traces = [trace["trace_id"] for watcher in watchers for trace in watcher.json("GET", "/v1/traces")["traces"]]
     assert answer["trace_id"] not in traces
     world.owner.json("DELETE", f"/v1/documents/{document}")
     assert [views(watcher, world.app) for watcher in watchers] == before
 
 
 def test_an_answer_of_another_scope_never_comes_from_the_cache(world: World) -> None:
-    question = {"question": "출장비와 수당은 얼마입니까?"}
-    assert not world.owner.json("POST", "/v1/answer", json=question)["cached"]
-    assert world.owner.json("POST", "/v1/answer", json=question)["cached"]
+    question = {"question": QUESTION}
+    cached = world.owner.json("POST", "/v1/answer", json=question)
+    assert cached["cached"]
+    assert "770,000" in cached["text"]
     for where in ("tenant", "department"):
         stranger = world.strangers[where, Role.READER]
         first = stranger.call("POST", "/v1/answer", json=question)
         assert not first.json()["cached"]
+        assert "50,000" in first.json()["text"]
         assert leaks(world, first, "") == []
         assert stranger.json("POST", "/v1/answer", json=question)["cached"]
 
@@ -357,3 +344,27 @@ def test_no_secret_is_in_the_metrics(world: World) -> None:
     assert "llmflow" in text
     for word in (*SECRETS, *(id for kind, id in world.owned.items() if kind != "department")):
         assert word not in text
+
+
+def test_what_is_foreign_looks_like_what_does_not_exist(world: World) -> None:
+    differing, leaking = [], []
+    for ((where, role), stranger), (target, requests) in itertools.product(world.strangers.items(), TAKES.items()):
+        for request, (kind, owned) in itertools.product(requests, world.owned.items()):
+            if kind == "department" and where == "tenant":
+                continue  # the stranger's tenant has a department of the same name
+            if kind != request.kind and request.body.keys() & {"question", "query"}:
+                continue  # these take their time
+            for id in dict.fromkeys((owned, owned[:8])):
+                what = (where, role.value, *target, request.kind, kind, id)
+                foreign = attempt(stranger, target, request, id)
+                nothing = attempt(stranger, target, request, absent(id))
+                if told(foreign, id) != told(nothing, absent(id)):
+                    differing.append((what, told(foreign, id), told(nothing, absent(id))))
+                leaking += [(what, word) for word in leaks(world, foreign, id)]
+    assert not differing, f"{len(differing)} responses tell a foreign id from none, the first: {differing[0]}"
+    assert not leaking
+    # All of it is still there, and each request succeeds for who owns what it names.
+    for target, requests in TAKES.items():
+        for request in requests:
+            response = send(world.owner, target, request, world.owned[request.kind])
+            assert response.is_success, (target, request, response.text)

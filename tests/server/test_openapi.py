@@ -76,14 +76,16 @@ def test_every_example_is_what_its_schema_says(document: dict[str, Any]) -> None
         for status, response in operation["responses"].items():
             for media_type, content in response.get("content", {}).items():
                 where = (method, path, status, media_type)
-                assert "example" in content, where
+                assert "example" in content or status >= "400", where
+                if "example" not in content:
+                    continue
                 assert mistakes(document, content.get("schema", {}), content["example"]) == [], where
 
 
 def test_every_request_has_examples_that_its_schema_takes(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
-        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-            where = (method, path, media_type)
+        if "requestBody" in operation:
+            where, content = (method, path), operation["requestBody"]["content"]["application/json"]
             schema = resolved(document, content["schema"])
             single = {name: field["examples"][0] for name, field in schema["properties"].items() if "examples" in field}
             assert "examples" in schema or single, where

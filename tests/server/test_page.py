@@ -59,6 +59,7 @@ HOSTILE = """방문객 안내 🎉🎉 <img src=x onerror="document.title='taken
 🎉 방문객 주차는 <b>3시간</b>까지 무료이다. 출입증은 안내 데스크에서 받는다.
 """
 HOSTILE_NAME = "방문객 <img src=x onerror=document.title=`taken`>.txt"
+TRACE_UNDER_WAY = "status of 404"
 MARRIAGE = "본인이 결혼하면 경조휴가는 며칠인가요?"
 YEARS = "근속연수가 3년 이상 5년 미만이면 연차일수는 며칠인가요?"
 
@@ -208,7 +209,7 @@ def test_text_has_the_contrast_of_wcag_aa(scheme: str) -> None:
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", blocks[0 if scheme == "light" else 1]))
     on = {"page": ("text", "muted", "accent"), "surface": ("text", "muted", "accent"), "accent": ("on-accent",)}
     on |= {f"{kind}-soft": (kind, "text") for kind in ("accent", "good", "warn", "bad")}
-    on |= {"highlight": ("text", "muted"), "highlight-strong": ("text",)}
+    on |= {"highlight": ("text",), "highlight-strong": ("text",)}
     for below, above in on.items():
         for text in above:
             assert contrast(colours[text], colours[below]) >= 4.5, (text, below)
@@ -255,16 +256,16 @@ def test_a_citation_opens_its_passage_with_the_quote_marked(site: Site, visit: V
 def test_a_cited_row_of_a_table_is_marked_in_the_table(site: Site, visit: Visit) -> None:
     page = visit(site, "reader")
     turn = ask(page, YEARS)
-    turn.locator(".answer .cite").first.click()
-    marked = page.locator("#panel .cited tr", has=page.locator("mark"))
-    expect(marked.first).to_have_text("3년 이상 5년 미만16일")
+    turn.locator(".answer .cite").last.click()
+    marked = page.locator("#panel .cited tr", has=page.locator("mark.chosen"))
+    expect(marked).to_have_text("3년 이상 5년 미만16일")
     expect(page.locator("#panel .cited th").first).to_have_text("근속연수")
     assert "|" not in page.locator("#panel-body").inner_text()
 
 
 @needs_chromium
 def test_markup_in_documents_and_names_stays_text(site: Site, visit: Visit) -> None:
-    page = visit(site, "editor")
+    page = visit(site, "editor", says=TRACE_UNDER_WAY)
     turn = ask(page, "방문객 주차는 몇 시간까지 무료인가요?")
     expect(turn.locator(".answer")).to_contain_text("<b>3시간</b>까지 무료이다.")
     turn.locator(".answer .cite").first.click()
@@ -286,8 +287,8 @@ def test_markup_in_documents_and_names_stays_text(site: Site, visit: Visit) -> N
 
 @needs_chromium
 def test_stages_and_trace_say_how_an_answer_was_found(site: Site, visit: Visit) -> None:
-    page = visit(site, "reader", locale="en-US")
-    turn = ask(page, MARRIAGE)
+    page = visit(site, "reader", locale="en-US", says=TRACE_UNDER_WAY)
+    turn = ask(page, "결혼 경조휴가 일수를 알려 주세요")
     turn.get_by_text("How this was found").click()
     head = turn.locator(".hits thead th").all_inner_texts()
     assert head[:3] == ["#", "Passage", "Score"]
@@ -330,6 +331,19 @@ def test_thumbs_reach_the_server(site: Site, visit: Visit) -> None:
     administrator = {"Authorization": f"Bearer {site.key('administrator')}"}
     kept = httpx.get(f"{site.url}/v1/feedback", headers=administrator).json()["feedback"]
     assert [(each["value"], each["comment"]) for each in kept][:1] == [(-1, "조문 번호가 없어요")]
+
+
+@needs_chromium
+def test_an_answer_from_the_cache_says_so(site: Site, visit: Visit) -> None:
+    page = visit(site, "reader", locale="en-US")
+    asked = "근속 1년 이상 3년 미만의 연차일수는?"
+    assert ask(page, asked).get_by_text("Answered before").count() == 0
+    turn = ask(page, asked)
+    expect(turn.locator(".badges")).to_contain_text("Answered before")
+    turn.get_by_text("How this was found").click()
+    expect(turn.locator(".how").first).to_contain_text("no stage ran")
+    expect(turn.locator(".hits")).to_be_visible()
+    assert turn.locator(".timings").count() == 0
 
 
 @needs_chromium
@@ -497,7 +511,7 @@ def press_until(page: Page, key: str, target: Locator) -> None:
 
 @needs_chromium
 def test_a_phone_needs_no_sideways_scrolling(site: Site, visit: Visit) -> None:
-    page = visit(site, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page = visit(site, says=TRACE_UNDER_WAY, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     assert overflow(page) == 0
     sign_in(page, site.keys["editor"])
     assert overflow(page) == 0
@@ -540,6 +554,21 @@ def test_a_key_that_is_refused_returns_to_signing_in(site: Site, visit: Visit) -
     expect(notice).to_contain_text("키가 만료되었거나 취소되었을 수 있습니다.")
     expect(page.locator(".turn")).to_have_count(0)
     assert page.evaluate("sessionStorage.length") == 0
+
+
+@needs_chromium
+def test_signing_out_leaves_nothing_behind(site: Site, visit: Visit) -> None:
+    page = visit(site, "editor")
+    ask(page, MARRIAGE).locator(".answer .cite").first.click()
+    expect(page.locator("mark.chosen")).to_be_visible()
+    open_documents(page)
+    page.click("#account summary")
+    page.click("#sign-out")
+    expect(page.locator("#key")).to_be_focused()
+    everything = page.evaluate(
+        "document.body.textContent + JSON.stringify(sessionStorage) + JSON.stringify(localStorage)"
+    )
+    assert not re.search("경조휴가|방문객|llmflow_", everything)
 
 
 # -- a server with an LLM, small limits and an end --------------------------------------------

@@ -118,7 +118,7 @@ def test_wrong_settings_stop_the_start(tmp_path: Path) -> None:
     for settings, says in (
         ({"AUTH__ISSUER": "no address"}, "auth.issuer"),
         ({"KEYVALUE__URL": "memcached://x"}, "key-value"),
-        ({"COLLECTIONS": '[{"name":"a","cron":"99 * * * *","tenant":"t","department":"d","folder":"/x"}]'}, "cron"),
+        ({"COLLECTIONS": '[{"name":"a","cron":"99 * * * *","tenant":"t","department":"d","folder":"/x"}]'}, "schedule"),
         ({"TRACING__PUBLIC_KEY": "x"}, "tracing"),
     ):
         refused = command(environment(tmp_path / "data", **settings), tmp_path, "serve")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, inspect
-from sqlalchemy.exc import OperationalError
 
+from llmflow.errors import UpstreamError
 from llmflow.stores import migrations
 from llmflow.stores.engine import open_engine
 from llmflow.stores.tables import Base
@@ -69,7 +69,7 @@ def test_postgresql_is_spoken_by_psycopg_and_not_waited_for_long(scheme: str, qu
     engine = open_engine(f"{scheme}://kim:secret@127.0.0.1:9/llmflow{query}")
     seen: dict[str, object] = {}
     event.listen(engine, "do_connect", lambda _dialect, _record, _arguments, options: seen.update(options))
-    with pytest.raises(OperationalError):
+    with pytest.raises(UpstreamError):
         engine.connect()
     assert engine.driver == "psycopg"
     assert seen.items() >= {"user": "kim", "password": "secret", "connect_timeout": timeout}.items()

@@ -73,7 +73,7 @@ class Deleted:
 
 @router.post(
     "/v1/documents",
-    operation_id="addDocuments",
+    operation_id="add_documents",
     summary="Add documents",
     status_code=202,
     response_model=Submitted,
@@ -96,7 +96,7 @@ async def add(request: Request, caller: Editor) -> Response:
 
 @router.get(
     "/v1/documents",
-    operation_id="listDocuments",
+    operation_id="list_documents",
     summary="Documents",
     response_model=DocumentList,
     responses={200: example(DocumentList((examples.DOCUMENT,), 1)), **errors()},
@@ -119,7 +119,7 @@ def listed(
 
 @router.get(
     "/v1/documents/{document_id}",
-    operation_id="getDocument",
+    operation_id="get_document",
     summary="A document",
     response_model=DocumentDetails,
     responses={200: example(DocumentDetails(examples.DOCUMENT, (examples.JOB,))), **errors(404)},
@@ -132,7 +132,7 @@ def one(request: Request, caller: Reader, document_id: DocumentId) -> Response:
 
 @router.get(
     "/v1/documents/{document_id}/chunks",
-    operation_id="listChunks",
+    operation_id="list_chunks",
     summary="A document's chunks",
     response_model=ChunkList,
     responses={200: example(ChunkList((examples.CHUNK,), 1)), **errors(404)},
@@ -152,7 +152,7 @@ def chunks(
 
 @router.get(
     "/v1/documents/{document_id}/original",
-    operation_id="getOriginal",
+    operation_id="get_original",
     summary="A document's original",
     response_class=StreamingResponse,
     responses={
@@ -180,7 +180,7 @@ def original(request: Request, caller: Editor, document_id: DocumentId) -> Strea
 
 @router.delete(
     "/v1/documents/{document_id}",
-    operation_id="deleteDocument",
+    operation_id="delete_document",
     summary="Delete a document",
     response_model=Deleted,
     responses={200: example(Deleted(examples.DOCUMENT)), **errors(404)},

@@ -57,7 +57,7 @@ _DOCUMENTED["content"] |= content(_EVENTS, MEDIA_TYPE)["content"]
 
 @router.get(
     "/v1/jobs/{job_id}",
-    operation_id="getJob",
+    operation_id="get_job",
     summary="A job",
     response_model=JobDetails,
     responses={200: _DOCUMENTED, **errors(404)},

@@ -25,8 +25,9 @@ router = APIRouter(tags=["feedback"])
 )
 def recent(request: Request, caller: Reader, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Response:
     """The caller's latest traces, newest first; an administrator sees those of its departments."""
-    traces = request.app.state.runtime.traces.recent(caller.scope, limit, own=sees_own(caller))
-    return noun_response(TraceList(traces))
+    runtime = request.app.state.runtime
+    runtime.tracer.flush(local=True)
+    return noun_response(TraceList(runtime.traces.recent(caller.scope, limit, own=sees_own(caller))))
 
 
 @router.get(
@@ -41,5 +42,7 @@ def trace(
     caller: Reader,
     trace_id: Annotated[str, Path(max_length=64, examples=[examples.TRACE_ID], description="An answer's `trace_id`.")],
 ) -> Response:
-    """Every step of a question, as a tree. Traces are written in the background: a new one takes a second."""
-    return noun_response(request.app.state.runtime.traces.get(caller.scope, trace_id, own=sees_own(caller)))
+    """Every step of a question or an ingestion, as a tree."""
+    runtime = request.app.state.runtime
+    runtime.tracer.flush(local=True)
+    return noun_response(runtime.traces.get(caller.scope, trace_id, own=sees_own(caller)))

@@ -80,15 +80,16 @@ function sources(citations) {
   return element("section", { class: "sources" }, say(element("h3"), "sources"), element("ul", {}, ...items));
 }
 
-function details({ retrieval, timings_ms: timings, trace_id: traceId }) {
+function details({ retrieval, timings_ms: timings, trace_id: traceId, cached }) {
+  const finished = performance.now();
   const groups = retrieval ? { retrieve: retrieval.timings_ms, answer: timings } : { answer: timings };
   const found = element("details", { class: "how" }, say(element("summary"), "how"));
   if (retrieval?.candidates.length) found.append(...hitTable(retrieval.candidates, openHit));
-  found.append(timingTable(groups));
+  found.append(cached ? say(element("p"), "timings.cached") : timingTable(groups));
   if (!traceId) return [found];
   const trace = element("details", { class: "how" }, say(element("summary"), "trace"));
   const body = trace.appendChild(element("div"));
-  trace.addEventListener("toggle", () => trace.open && !body.hasChildNodes() && showTrace(body, traceId));
+  trace.addEventListener("toggle", () => trace.open && !body.hasChildNodes() && showTrace(body, traceId, finished));
   return [found, trace];
 }
 

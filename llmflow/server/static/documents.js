@@ -71,7 +71,7 @@ function row(document_) {
 
 /** A cell that names its column where the table is drawn as cards. */
 function cell(heading, ...children) {
-  return element("td", {}, say(element("span", { class: "heading", "aria-hidden": "true" }), heading), ...children);
+  return element("td", {}, say(element("span", { class: "heading" }), heading), ...children);
 }
 
 function standing({ status: value, reason, message, warnings }) {

@@ -35,7 +35,7 @@ function thumb(name, press) {
 }
 
 function commentForm(submit) {
-  const field = label(element("input", { type: "text", maxlength: "1000" }), "placeholder", "feedback.comment");
+  const field = label(element("input", { type: "text", maxlength: "2000" }), "placeholder", "feedback.comment");
   label(field, "aria-label", "feedback.comment");
   const onsubmit = (event) => {
     event.preventDefault();

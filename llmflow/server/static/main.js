@@ -71,6 +71,10 @@ byId("sign-in-form").addEventListener("submit", (event) => {
 });
 byId("sign-out").addEventListener("click", () => session.end());
 byId("language").addEventListener("click", () => setLanguage(currentLanguage() === "ko" ? "en" : "ko"));
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the view
+  byId("content").focus();
+});
 addEventListener("hashchange", route);
 
 bindDocument();

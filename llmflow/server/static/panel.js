@@ -31,6 +31,8 @@ export function setUpPanel() {
 export function closePanel() {
   if (!panel.open) return;
   panel.close();
+  current += 1;
+  body.replaceChildren();
   opener?.focus();
 }
 

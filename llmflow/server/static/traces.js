@@ -5,28 +5,34 @@ import { bar, element } from "./dom.js";
 import { say } from "./i18n.js";
 import { errorNotice, waiting } from "./notices.js";
 
-const PAUSES_MS = [300, 700, 1500, 3000]; // traces are written in the background
+const WRITTEN_MS = 1500; // traces are written in the background, every second
+const PAUSES_MS = [500, 1000, 2000];
 
-/** Fill a node with the trace of an answer. */
-export async function showTrace(node, traceId) {
+/** Fill a node with the trace of an answer that was finished at a `performance.now()`. */
+export async function showTrace(node, traceId, finished) {
   node.replaceChildren(waiting("trace.loading"));
   try {
+    await pause(finished + WRITTEN_MS - performance.now());
     node.replaceChildren(tree(await load(traceId)));
   } catch (error) {
-    node.replaceChildren(errorNotice(error, () => showTrace(node, traceId)));
+    node.replaceChildren(errorNotice(error, () => showTrace(node, traceId, finished)));
   }
 }
 
 async function load(traceId) {
-  for (const pause of PAUSES_MS) {
+  for (const milliseconds of PAUSES_MS) {
     try {
       return await request(`v1/traces/${traceId}`);
     } catch (error) {
       if (error.code !== "not_found") throw error;
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      await pause(milliseconds);
     }
   }
   return request(`v1/traces/${traceId}`);
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function tree({ summary, roots }) {

@@ -14,6 +14,7 @@ const list = byId("uploads");
 const department = byId("department");
 let onReady = () => {};
 let sending = Promise.resolve();
+let signedIn = new AbortController();
 
 /** Make the drop zone work; `whenReady` is called when a document is done, well or not. */
 export function setUpUpload(whenReady) {
@@ -28,6 +29,8 @@ export function setUpUpload(whenReady) {
       zone.classList.toggle("over", name === "dragover");
     });
   }
+  // A file dropped beside it would replace the page.
+  for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
   zone.addEventListener("drop", (event) => add([...event.dataTransfer.files]));
 }
 
@@ -38,8 +41,11 @@ export function showUpload() {
   department.replaceChildren(...session.principal.departments.map((name) => element("option", { value: name }, name)));
 }
 
-/** Forget the uploads shown. */
+/** Forget the uploads; what has not been sent will not be. */
 export function clearUploads() {
+  signedIn.abort();
+  signedIn = new AbortController();
+  sending = Promise.resolve();
   list.replaceChildren();
 }
 
@@ -56,6 +62,7 @@ class Item {
   constructor(file, target) {
     this.file = file;
     this.target = target;
+    this.signal = signedIn.signal;
     this.bar = element("progress", { max: "1", value: "0", "aria-label": file.name });
     this.status = say(element("span", { class: "muted", role: "status" }), "upload.waiting");
     const name = element("span", { class: "name" }, file.name);
@@ -63,13 +70,19 @@ class Item {
   }
 
   async send() {
+    if (this.signal.aborted) return;
     try {
-      const { jobs } = await transfer(this.file, this.target, (share) => {
+      const { jobs } = await transfer(this.file, this.target, this.signal, (share) => {
         this.bar.value = share;
         say(this.status, "upload.sending", { percent: Math.round(share * 100) });
       });
-      this.bar.value = 0;
-      watchJob(jobs[0].id, (job) => this.advance(job), (error) => this.fail(error, null));
+      this.advance(jobs[0]);
+      watchJob(jobs[0].id, {
+        onChange: (job) => this.advance(job),
+        onLost: () => say(this.status, "upload.lost"),
+        onError: (error) => this.fail(error, null),
+        signal: this.signal,
+      });
     } catch (error) {
       this.fail(error, () => this.send());
     }
@@ -101,7 +114,7 @@ class Item {
 }
 
 /** Send a file with its progress, which fetch cannot tell. */
-function transfer(file, target, onProgress) {
+function transfer(file, target, signal, onProgress) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
     form.append("department", target);
@@ -115,6 +128,7 @@ function transfer(file, target, onProgress) {
       if (call.status < 300) resolve(JSON.parse(call.responseText));
       else reject(errorOf(call.status, (name) => call.getResponseHeader(name), call.responseText));
     });
+    signal.addEventListener("abort", () => call.abort());
     call.send(form);
   });
 }
