@@ -36,8 +36,8 @@ lint: $(VENV)/.dev
 services: $(VENV)/.dev
 	@$(BIN)/python deploy/services.py up
 
-services-down: $(VENV)/.dev
-	@$(BIN)/python deploy/services.py down
+services-down:
+	@test ! -d .services || $(BIN)/python deploy/services.py down
 
 venv: $(VENV)/.core
 

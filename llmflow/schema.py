@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-
 MetadataValue = str | int | float | bool | None
 
 

@@ -149,7 +149,9 @@ def test_personal_data_reaches_no_trace(tmp_path: Path) -> None:
         with pytest.raises(NotFoundError):
             runtime.delete(SCOPE, "ffff")
         runtime.tracer.flush()
-        inputs = [root_of(runtime.traces.get(SCOPE, summary.trace_id)).input for summary in runtime.traces.recent(SCOPE)]
+        inputs = [
+            root_of(runtime.traces.get(SCOPE, summary.trace_id)).input for summary in runtime.traces.recent(SCOPE)
+        ]
         assert any("[PHONE_NUMBER]" in str(text) for text in inputs)
     files = list((tmp_path / "data").glob("traces.db*"))
     written = b"".join(file.read_bytes() for file in files)

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from llmflow.conversation.messages import ChatMessage
 from llmflow.generation.answer import AnswerEvent, Finished
+from llmflow.logs import note
 from llmflow.schema import Scope
 from llmflow.server.workers import stream_in_worker
 
@@ -44,7 +45,7 @@ async def answer_events(
         async for event in events:
             if isinstance(event, Finished):
                 state.metrics.observe_answer(event)
-                state.metrics.cache(event.cache)
+                note(trace_id=event.answer.trace_id)
             yield event
 
 

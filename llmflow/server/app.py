@@ -50,9 +50,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.probe = Probe(runtime)
     app.state.workers = Workers(settings.threads)
     app.state.dialogue = Dialogue(runtime)
-    app.state.conversations = app.state.dialogue.sessions(
-        app.state.workers.executor, app.state.metrics.observe_answer
-    )
+    app.state.conversations = app.state.dialogue.sessions(app.state.workers.executor, app.state.metrics.observe_answer)
     app.state.authenticator = Authenticator(runtime.keys, runtime.settings.auth)
     app.state.jobs = JobRunner(
         runtime, owner=True, ingest=runtime.settings.jobs.in_server, on_end=app.state.metrics.job

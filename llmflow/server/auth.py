@@ -10,6 +10,7 @@ from fastapi.openapi.models import HTTPBearer as BearerModel
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from llmflow import logs
 from llmflow.errors import AuthenticationError, ForbiddenError
 from llmflow.schema import Principal, Role, Scope
 from llmflow.server.limits import RateLimiter
@@ -97,6 +98,7 @@ def caller(connection: HTTPConnection, _scheme: Annotated[None, Security(_Bearer
         raise
     connection.state.principal = principal
     _count(connection, limiter.request(principal))
+    logs.note(tenant=principal.scope.tenant)
     return principal
 
 

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 from llmflow.errors import ForbiddenError
 from llmflow.schema import Principal, Role, Scope
 
-
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 

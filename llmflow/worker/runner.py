@@ -16,7 +16,7 @@ from llmflow.worker.tasks import TaskConsumer, TaskQueue
 from llmflow.worker.webhooks import WebhookSender
 
 _log = logging.getLogger(__name__)
-_SWEEP_S = 3.0
+_PAUSE_S = 3.0
 
 
 class JobRunner:
@@ -41,7 +41,6 @@ class JobRunner:
         on_end: Callable[[JobStatus], object] | None = None,
     ) -> None:
         self._runtime = runtime
-        self._owner = owner
         self._on_end = on_end
         settings = runtime.settings
         self._ingestions = TaskQueue("llmflow-ingest", settings, self._run)
@@ -56,20 +55,26 @@ class JobRunner:
         self._webhooks = WebhookSender(runtime.database.engine, settings.fetch)
         self._stop = threading.Event()
         self._unflushed = threading.Event()
-        self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        steps = [self._name_again, *((self._webhooks.deliver_due, self._tidy) if owner else ())]
+        # Each in a thread of its own: a webhook's dead receiver must not hold up a job.
+        self._loops = [
+            threading.Thread(target=self._repeat, args=(step,), name=step.__name__, daemon=True) for step in steps
+        ]
 
     def start(self) -> None:
         """Begin, with what an earlier process left."""
         for consumer in self._consumers:
             consumer.start()
-        self._sweeper.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self, seconds: float) -> bool:
         """Take no more jobs; those that run get ``seconds`` to end. Whether they did: if not, they are taken up again
         by the next process."""
         self._stop.set()
         ended = all([consumer.drain(seconds) for consumer in self._consumers])
-        self._sweeper.join(seconds)
+        for loop in self._loops:
+            loop.join(seconds)
         return ended
 
     def dispatch(self, job: Job) -> None:
@@ -97,14 +102,13 @@ class JobRunner:
 
         return collect
 
-    def _sweep(self) -> None:
+    def _repeat(self, step: Callable[[], object]) -> None:
         while not self._stop.is_set():
-            for step in (self._name_again, self._look_after_the_owner):
-                try:
-                    step()
-                except Exception as error:  # a store may be away for a while
-                    _log.warning("sweep: %s", error)
-            self._stop.wait(_SWEEP_S)
+            try:
+                step()
+            except Exception as error:  # a store may be away for a while
+                _log.warning("%s: %s", step.__name__, error)
+            self._stop.wait(_PAUSE_S)
 
     def _name_again(self) -> None:
         """Name the jobs whose task was lost, or whose process died; only once those named before are taken."""
@@ -117,10 +121,8 @@ class JobRunner:
                 for job in jobs:
                     queue.put(job.id)
 
-    def _look_after_the_owner(self) -> None:
-        if not self._owner:
-            return
-        self._webhooks.deliver_due()
+    def _tidy(self) -> None:
+        """Once no job is left: rows into indexed segments, and a new embedder if one is due."""
         if self._unflushed.is_set() and not any(self._runtime.queue.depth().values()):
             self._unflushed.clear()
             self._runtime.vectors.flush()

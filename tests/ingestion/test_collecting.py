@@ -323,7 +323,11 @@ def test_what_cannot_be_collected_is_told_at_the_start(collections: list[dict[st
 
 def test_collections_that_can_be(tmp_path: Path) -> None:
     s3 = {"endpoint": "s3.example.com", "access_key": "a", "secret_key": "b", "bucket": "originals"}
-    what = ({"folder": tmp_path / "share"}, {"s3_prefix": "documents/hr"}, {"urls": ["https://example.com/"]})
+    what: tuple[dict[str, Any], ...] = (
+        {"folder": tmp_path / "share"},
+        {"s3_prefix": "documents/hr"},
+        {"urls": ["https://example.com/"]},
+    )
     collections = [{"name": f"c{number}", **WHEN, **each} for number, each in enumerate(what)]
     collections[0]["cron"] = "*/15 8-18 1,15 * 1-5"
     settings = {"data_dir": tmp_path / "data", "objects": {"s3": s3}, "collections": collections}

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -151,7 +152,7 @@ def test_a_document_is_written_with_its_name_type_and_etag(site: Site, settings:
 def test_names(
     site: Site, settings: FetchSettings, target: Path, path: str, headers: dict[str, str], name: str
 ) -> None:
-    assert fetch(site.page(path, b"x", **headers), target, settings, 1).name == name
+    assert fetch(site.page(path, b"x", 200, **headers), target, settings, 1).name == name
 
 
 def test_redirects_are_followed_five_times(site: Site, settings: FetchSettings, target: Path) -> None:
@@ -390,7 +391,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
             for address in next(left)
         ]
 
-    monkeypatch.setattr(guarding.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return asked
 
 
@@ -410,9 +411,9 @@ def test_a_name_that_changes_its_address_gains_nothing(
 
     def connect(self: Any, host: str, port: int, *args: Any, **options: Any) -> Any:
         reached.append(host)
-        raise guarding.httpcore.ConnectError("unreachable from here")
+        raise httpcore.ConnectError("unreachable from here")
 
-    monkeypatch.setattr(guarding.httpcore.SyncBackend, "connect_tcp", connect)
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect)
     monkeypatch.setattr("llmflow.ingestion.fetch._PAUSES_S", ())
     asked = answering(monkeypatch, ["93.184.216.34", "2606:4700::1111"], ["127.0.0.1"], ["127.0.0.1"])
     refused(url, target, CLOSED)
@@ -453,7 +454,7 @@ def test_certificates_are_those_of_the_name(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     told: list[str] = []
-    context.sni_callback = lambda _socket, server_name, _context: told.append(server_name)  # type: ignore[assignment]
+    context.sni_callback = lambda _socket, server_name, _context: told.append(server_name)
     site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
     site.page("/a", b"x")
     monkeypatch.setattr(guarding, "_certificates", lambda: ssl.create_default_context(cafile=str(pem)))

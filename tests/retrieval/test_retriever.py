@@ -284,7 +284,9 @@ def test_documents_left_out_never_shorten_the_result(corpus: Corpus) -> None:
 
 def test_the_depth_counts_only_the_documents_asked_for(tmp_path: Path) -> None:
     crowd = [chunk(f"crowd{number}", f"연차휴가 신청 안내 {number}번.", "doc-crowd") for number in range(20)]
-    corpus = Corpus(tmp_path, [*crowd, chunk("single", "연차휴가와 상관없이 열리는 긴 행사 안내와 그 밖의 많은 이야기.")])
+    corpus = Corpus(
+        tmp_path, [*crowd, chunk("single", "연차휴가와 상관없이 열리는 긴 행사 안내와 그 밖의 많은 이야기.")]
+    )
     retriever = corpus.retriever(depth=10)
     assert "single" not in ids(retriever.retrieve(HR, "연차휴가 신청", top_k=20, threshold=0))
     assert ids(retriever.retrieve(HR, "연차휴가 신청", threshold=0, documents=frozenset({"doc-single"}))) == ["single"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from served import MakeKey, serving
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from served import MakeKey, serving
 
 from llmflow.runtime import Runtime
 from llmflow.schema import Role

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from served import MakeKey
 from fastapi.testclient import TestClient
+from served import MakeKey
 
 from llmflow.errors import UpstreamError
 from llmflow.runtime import Runtime

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -23,7 +22,7 @@ PHONE = "010-2345-6789"
 MARKDOWN = f"# 휴가규정\n\n## 제4조\n\n연차휴가는 17일이다. 담당자 전화번호는 {PHONE}이다.\n"
 UNKNOWN = "f" * 32
 
-Call = Callable[..., httpx.Response]
+Call = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +73,12 @@ def call(runtime: Runtime) -> Iterator[Call]:
             departments: tuple[str, ...] = ("인사", "보안"),
             headers: dict[str, str] | None = None,
             **request: Any,
-        ) -> httpx.Response:
+        ) -> Any:
             who = (role, tenant, departments)
             if who not in keys:
                 keys[who] = runtime.keys.create(tenant, departments, Role(role))[0]
-            response: httpx.Response = client.request(
-                method, path, headers={"Authorization": f"Bearer {keys[who]}", **(headers or {})}, **request
-            )
-            return response
+            sent = {"Authorization": f"Bearer {keys[who]}", **(headers or {})}
+            return client.request(method, path, headers=sent, **request)
 
         yield send
 

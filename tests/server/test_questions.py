@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from served import SAMPLES, TENANT, serving
 from scripted_model import Model
+from served import SAMPLES, TENANT, serving
 
 from llmflow.runtime import Runtime
 from llmflow.schema import Role, Scope

@@ -153,7 +153,11 @@ def test_ingesting_anew_keeps_the_document_and_adds_a_job(database: Database) ->
     again = database.get(HR, first.id)
     assert (again.id, again.created_at) == (failed.id, first.created_at)
     assert (again.status, again.reason, again.message, again.warnings) == (DocumentStatus.PROCESSING, None, None, ())
-    assert [known.status for known in database.jobs(HR, first.id)] == [JobStatus.RUNNING, JobStatus.FAILED, JobStatus.DONE]
+    assert [known.status for known in database.jobs(HR, first.id)] == [
+        JobStatus.RUNNING,
+        JobStatus.FAILED,
+        JobStatus.DONE,
+    ]
     assert database.jobs(HR, first.id)[0].id == job.id
     assert database.documents(HR).total == 1
 

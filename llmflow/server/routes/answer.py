@@ -41,7 +41,7 @@ async def answer(request: Request, caller: Reader, body: AnswerRequest) -> Respo
     if body.stream or wants_events(request):
         return events_response(request, _shown(events))
     finished = await whole_answer(events)
-    return noun_response(AnswerResponse.of(finished.answer, finished.cache == "hit"))
+    return noun_response(AnswerResponse.of(finished))
 
 
 async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[ServerSentEvent, None]:
@@ -52,4 +52,4 @@ async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[Se
             case Discarded(reason):
                 yield event("discarded", {"reason": reason})
             case Finished():
-                yield event("finished", as_json(AnswerResponse.of(each.answer, each.cache == "hit")).decode())
+                yield event("finished", as_json(AnswerResponse.of(each)).decode())

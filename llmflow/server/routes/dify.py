@@ -72,8 +72,8 @@ class UnknownKnowledgeError(NotFoundError):
 async def retrieve(request: Request, caller: Reader, body: KnowledgeRequest | None = None) -> Response:
     """Passages for Dify. `knowledge_id` is a department the key may read, or `all` of them.
 
-    Without a body only the key is looked at. `score_threshold` 0 lets all pass; without one the settings' default holds. Errors are
-    `{"error_code", "error_msg"}`.
+    Without a body only the key is looked at. `score_threshold` 0 lets all pass; without one the
+    settings' default holds. Errors are `{"error_code", "error_msg"}`.
     """
     if body is None:
         return _records([])

@@ -42,7 +42,8 @@ def give(request: Request, caller: Reader, body: FeedbackRequest) -> Response:
     """
     runtime = request.app.state.runtime
     runtime.tracer.score(caller.scope, body.trace_id, "feedback", body.value, own=sees_own(caller))
-    kept = runtime.feedback.add(caller.scope, body.trace_id, body.value, body.comment)
+    comment = body.comment and runtime.masker.mask(body.comment).text
+    kept = runtime.feedback.add(caller.scope, body.trace_id, body.value, comment)
     return noun_response(kept, 201)
 
 

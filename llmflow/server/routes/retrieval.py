@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from llmflow.logs import note
 from llmflow.schema import RetrievalResult
 from llmflow.server import examples
 from llmflow.server.auth import Reader
@@ -38,4 +39,5 @@ async def retrieve(request: Request, caller: Reader, body: RetrieveRequest) -> R
 
     result = await in_worker(request, scope, search)
     request.app.state.metrics.observe(result.timings_ms, result.degradations)
+    note(trace_id=result.trace_id)
     return noun_response(result)
