@@ -51,21 +51,39 @@ def render() -> str:
     top: dict[str, FieldInfo] = {}
     parts = []
     for name, field in Settings.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            parts += [f"\n## {name}\n", f"{model.__doc__}\n", *_table(model.model_fields, f"{name}.")]
-        else:
+        model = _model(field.annotation)
+        if model is None or model is not field.annotation:
             top[name] = field
+        if model is not None:
+            parts += _section(name, model, f"{name}." if model is field.annotation else f"{name}[].")
     return "\n".join([INTRODUCTION, "## Top level\n", *_table(top, ""), *parts, ""])
+
+
+def _section(name: str, model: type[BaseModel], prefix: str) -> list[str]:
+    """A section for a model, and one for each model within it."""
+    lines = [f"\n## {name}\n", f"{model.__doc__}\n", *_table(model.model_fields, prefix)]
+    for inner, field in model.model_fields.items():
+        if (within := _model(field.annotation)) is not None:
+            lines += _section(prefix + inner, within, f"{prefix}{inner}.")
+    return lines
+
+
+def _model(annotation: typing.Any) -> type[BaseModel] | None:
+    """The settings model that a value is, may be, or is a list of."""
+    for candidate in (annotation, *typing.get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
 
 
 def _table(fields: dict[str, FieldInfo], prefix: str) -> list[str]:
     rows = ["| Key | Type | Default | Environment variable | Description |", "| --- | --- | --- | --- | --- |"]
     for name, field in fields.items():
         key = prefix + name
-        variable = "LLMFLOW_" + key.upper().replace(".", "__")
+        # What is in a list has no variable of its own; the list is given as JSON.
+        variable = "" if "[]" in key else f"`LLMFLOW_{key.upper().replace('.', '__')}`"
         description = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{key}` | {_allowed(field)} | {_default(field)} | `{variable}` | {description} |")
+        rows.append(f"| `{key}` | {_allowed(field)} | {_default(field)} | {variable} | {description} |")
     return rows
 
 
@@ -88,15 +106,15 @@ def _type(annotation: typing.Any) -> str:
     if typing.get_origin(annotation) is dict:
         return f"map of {_type(arguments[0])} to {_type(arguments[1])}"
     if typing.get_origin(annotation) in {list, tuple}:
-        return f"list of {_type(arguments[0])}"
-    return NAMES[annotation]
+        return _type(arguments[0]) if _model(arguments[0]) else f"list of {_type(arguments[0])}"
+    return "see below" if _model(annotation) else NAMES[annotation]
 
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
-    if value is None:
+    if value is None or value == ():
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -100,11 +100,15 @@ data: {{"text": "...", "citations": [], "mode": "extractive", "cached": false}}
 
 SUMMARY = TraceSummary(TRACE_ID, "ask", _QUESTION, datetime(2026, 11, 2, 9, 30, tzinfo=UTC), 41.5, 12, 0)
 
+_FAILED = "the LLM did not answer in time; the answer was quoted instead"
+
 TRACE = Trace(
     SUMMARY,
     (
-        TraceNode("b7ad6b7169203331", "ask", "chain", 0.0, 41.5, "DEFAULT", None, _QUESTION, "extractive", {}, (
-            TraceNode("00f067aa0ba902b7", "retrieve", "retriever", 0.2, 37.0, "DEFAULT", None, None, None, {}, ()),
+        TraceNode("b7ad6b7169203331", "ask", "chain", 0.0, 41.5, "WARNING", _FAILED, _QUESTION, "extractive", {}, (
+            TraceNode(
+                "00f067aa0ba902b7", "answer", "generation", 37.2, 4.1, "WARNING", _FAILED, "", ANSWER.text, {}, ()
+            ),
         )),
     ),
     (Score("feedback", 1.0),),

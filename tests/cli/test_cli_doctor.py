@@ -49,7 +49,7 @@ def test_everything_is_looked_at(ingested: Ran) -> None:
         "ocr", "llm", "traces",
     ]  # fmt: skip
     assert "3 ready" in found["database"]["detail"]
-    assert "migration 0001" in found["database"]["detail"]
+    assert "migration 0002" in found["database"]["detail"]
     chunks = sum(row["chunks_count"] for row in ingested.json["documents"])
     assert f" {chunks} chunks" in found["vectors"]["detail"]
     assert "[EMAIL]" in found["masking"]["detail"]

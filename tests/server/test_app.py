@@ -76,7 +76,8 @@ def test_the_access_log_tells_route_and_tenant_and_nothing_asked(
     client.get("/v1/traces/ffff", headers=headers)
     client.get("/nowhere/secret")
     client.get("/healthz")
-    records = [record.__dict__ for record in caplog.records if record.name == "llmflow.access"]
+    # Before them may come the end of a request another test made.
+    records = [record.__dict__ for record in caplog.records if record.name == "llmflow.access"][-3:]
     seen = [
         (record["method"], record["route"], record["status"], record["tenant"], record["error"]) for record in records
     ]
@@ -148,7 +149,7 @@ def test_what_fails_inside_is_not_shown(
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, httpx.Client]]:
     """A server without documents that allows little."""
-    limits = {"body_kb": 1, "upload_mb": 1, "concurrency": 2, "timeout_s": 0.5, "threads": 1}
+    limits = {"body_kb": 1, "upload_mb": 1, "concurrency": 2, "timeout_s": 1.0, "threads": 1}
     settings = Settings.model_validate(
         {"data_dir": tmp_path_factory.mktemp("narrow"), "server": limits, "auth": {"burst": 10_000}}
     )
@@ -236,7 +237,7 @@ def test_events_are_not_cut_by_the_time_limit(narrow: tuple[FastAPI, httpx.Clien
     app, client = narrow
     release = threading.Event()
     app.state.workers.executor.submit(release.wait, 10)
-    threading.Timer(1.0, release.set).start()
+    threading.Timer(1.5, release.set).start()
     response = client.post("/v1/answer", json={"question": "휴가?", "stream": True})
     assert response.status_code == 200
     assert "event: finished" in response.text

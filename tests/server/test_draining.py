@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,9 +63,7 @@ def test_an_answer_that_takes_too_long_does_not_keep_the_server(tmp_path: Path, 
     model[0].pieces, model[0].pause_s = [f"국외에서는 재택근무를 할 수 없다 {n}. [1]\n" for n in range(400)], 0.1
     env, headers = started(tmp_path, model[1], drain_s=2)
     with running(env, tmp_path, "serve") as process:
-        stopping = threading.Event()
         text, seconds = ask(process, headers)
-        stopping.set()
         assert "event: finished" not in text
         assert seconds < 4
         process.process.wait(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response, WebSocket
@@ -18,7 +19,7 @@ from llmflow.server.auth import Reader
 from llmflow.server.chat_socket import data_of, serve_socket
 from llmflow.server.forms import Departments, ErrorResponse, Question
 from llmflow.server.nouns import narrowed
-from llmflow.server.openapi import content, errors
+from llmflow.server.openapi import content, errors, example
 from llmflow.server.sse import MEDIA_TYPE, event, events_response
 
 router = APIRouter(tags=["chat"])
@@ -110,7 +111,19 @@ async def resume(
     return events_response(request, _events(request, run, int(last_event_id or 0)))
 
 
-@router.get("/v1/chat/{session}", operation_id="chat_history", summary="Read a session", responses=errors())
+_HISTORY = ChatHistory(
+    session="a1b2c3",
+    messages=[ChatMessage("7a1f0c7de2a34c0d", "user", "숙박비 한도는?", datetime(2026, 11, 2, 9, 30, tzinfo=UTC), 5)],
+    running=False,
+)
+
+
+@router.get(
+    "/v1/chat/{session}",
+    operation_id="chat_history",
+    summary="Read a session",
+    responses={200: example(_HISTORY), **errors()},
+)
 def history(request: Request, caller: Reader, session: Session) -> ChatHistory:
     """Questions and answers, oldest first, with personal data masked; a session that does not exist is empty."""
     conversations = _conversations(request)

@@ -25,7 +25,7 @@ from llmflow.schema import Answer
 from llmflow.server import examples
 from llmflow.server.answers import answer_events, whole_answer
 from llmflow.server.auth import Reader
-from llmflow.server.forms import Completion, CompletionRequest, ModelList
+from llmflow.server.foreign_forms import Completion, CompletionRequest, ModelList
 from llmflow.server.openapi import content, errors
 from llmflow.server.sse import MEDIA_TYPE, event, events_response
 

@@ -16,7 +16,7 @@ from llmflow.schema import Candidate, RetrievalResult, Scope
 from llmflow.server.auth import Reader
 from llmflow.server.errors import errors_as
 from llmflow.server.filters import matching_ids
-from llmflow.server.forms import KnowledgeError, KnowledgeRecord, KnowledgeRequest, KnowledgeResponse
+from llmflow.server.foreign_forms import KnowledgeError, KnowledgeRecord, KnowledgeRequest, KnowledgeResponse
 from llmflow.server.nouns import narrowed
 from llmflow.server.openapi import content
 from llmflow.server.workers import in_worker

@@ -75,7 +75,7 @@ async def one(
     runtime: Runtime = request.app.state.runtime
     found = await run_in_threadpool(_job, runtime, caller.scope, job_id)
     if wants_events(request):
-        return events_response(request, _progress(runtime, caller.scope, found))
+        return events_response(request, _progress(runtime, caller.scope, found), finishes=False)
     return noun_response(found)
 
 
