@@ -23,12 +23,6 @@ export function setUpAsk() {
     event.preventDefault();
     if (!running) form.requestSubmit();
   });
-  for (const example of document.querySelectorAll("#examples button")) {
-    example.addEventListener("click", () => {
-      field.value = example.textContent;
-      field.focus();
-    });
-  }
   showButton();
 }
 
