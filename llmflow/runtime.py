@@ -17,7 +17,6 @@ from llmflow.ingestion.indexing import Indexer
 from llmflow.ingestion.leases import Worker
 from llmflow.ingestion.pipeline import Ingester, Outcome
 from llmflow.ingestion.training import EmbedderTrainer, Trained, load_embedder
-from llmflow.korean import tagger
 from llmflow.models.llm import LLMClient, Message
 from llmflow.pii.masker import Masker
 from llmflow.retrieval.pipeline import Retriever
@@ -182,7 +181,7 @@ class Runtime:
             StoreHeldError: another process holds the stores.
             UpstreamError: the database server does not answer.
         """
-        tagger()
+        question_vector("연차휴가는 며칠인가요?")
         self.masker.mask("연차휴가")
         for part in (self.retriever, self.answerer, self.ingester, self.trainer, self.keyvalue, self.traces):
             assert part is not None
@@ -254,10 +253,11 @@ class Runtime:
             self.tracer.observe("ask", kind="chain", input=masked.text) as trace,
         ):
             personal = bool(masked.entities)
+            model = self.settings.llm.model if self.settings.llm.base_url else None
             found = Lookup("bypass")
             if cache and not (history and self.settings.llm.base_url):
                 with self.tracer.observe("cache") as step:
-                    found = self.cache.lookup(scope, question, personal=personal, top_k=top_k)
+                    found = self.cache.lookup(scope, question, personal=personal, top_k=top_k, model=model)
                     step.update(output=found.outcome)
             if found.answer is not None:
                 yield TextDelta(found.answer.text)
@@ -268,7 +268,9 @@ class Runtime:
                     answer = event.answer
                     left_out = found.degradation
                     if found.outcome == "miss":
-                        left_out = self.cache.remember(scope, question, answer, personal=personal, top_k=top_k)
+                        left_out = self.cache.remember(
+                            scope, question, answer, personal=personal, top_k=top_k, model=model
+                        )
                     if left_out:
                         answer = replace(answer, degradations=(*answer.degradations, left_out))
                     trace.update(output=answer.mode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from pydantic import TypeAdapter
 
-from llmflow.errors import LLMFlowError, StoreHeldError, UpstreamError
+from llmflow.errors import LLMFlowError, NotFoundError, StoreHeldError, UpstreamError
 from llmflow.generation.answer import AnswerEvent, Discarded, Finished, TextDelta
 from llmflow.ingestion.files import find_files
 from llmflow.ingestion.pipeline import Outcome
@@ -24,6 +24,7 @@ from llmflow.runtime import Runtime
 from llmflow.schema import Answer, Document, Job, JobStatus, RetrievalResult, Role, Scope
 from llmflow.settings import Settings
 from llmflow.stores.keys import KeyStore
+from llmflow.stores.ownership import owner_of
 from llmflow.worker.tasks import TaskQueue
 
 _KEY_LIFE = timedelta(hours=12)
@@ -70,7 +71,8 @@ class RemoteRuntime(Runtime):
         for path in files:
             job = self.ingester.submit_file(scope, department, path)
             if job.status is JobStatus.QUEUED:
-                queue.put(job.id)
+                with suppress(Exception):  # without its queue the server finds the job by itself, a little later
+                    queue.put(job.id)
             jobs.append(job)
         for job in jobs:
             document = self._ended(scope, job)
@@ -148,10 +150,14 @@ class RemoteRuntime(Runtime):
         while True:
             try:
                 now, document = self.database.job(scope, job.id)
-            except LLMFlowError:
+            except NotFoundError:
                 return None
             if now.status in _ENDED:
                 return document
+            if owner_of(self.settings.data_dir) is None:
+                raise UpstreamError(
+                    f"the server at {self._url} is gone; what was taken in is ingested when it runs again"
+                )
             time.sleep(_POLL_S)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

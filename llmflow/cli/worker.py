@@ -33,6 +33,7 @@ def worker() -> int:
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
+        assert runtime.ingester  # before threads reach for it
         runner = JobRunner(runtime, owner=False)
         runner.start()
         owner = owner_of(settings.data_dir)

@@ -14,13 +14,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from llmflow.errors import DocumentError, InvalidInputError, LLMFlowError, NotFoundError, UpstreamError
+from llmflow.errors import (
+    ConfigurationError,
+    DocumentError,
+    InvalidInputError,
+    LLMFlowError,
+    NotFoundError,
+    UpstreamError,
+)
 from llmflow.ingestion.chunking import chunk_document
 from llmflow.ingestion.fetch import fetch
 from llmflow.ingestion.files import find_files, sha256_of
@@ -203,7 +210,8 @@ class Ingester:
 
     def run(self, job_id: str) -> Document | None:
         """Run a job of the queue; None where another process has it, or its document is gone."""
-        claim = self._queue.claim(job_id, self._worker.lease, self._worker.dead())
+        owner = self._indexer is not None
+        claim = self._queue.claim(job_id, self._worker.lease, self._worker.dead(), owner=owner)
         return self._work(claim) if claim else None
 
     def due(self) -> list[Job]:
@@ -311,7 +319,7 @@ class Ingester:
                     document = self._attempt(claim, trace.trace_id)
             except NotFoundError:
                 document = self._overtaken(scope, job)
-            except UpstreamError:  # a store is away: the job waits for it
+            except (UpstreamError, ConfigurationError):  # a store is away: the job waits for it
                 self._queue.put_back(claim)
                 raise
             trace.update(output=document.status.value if document else "handed on or deleted")
@@ -327,7 +335,7 @@ class Ingester:
             raise
         except DocumentError as error:
             return self._fail(claim, error.reason, error.message)
-        except UpstreamError:
+        except (UpstreamError, ConfigurationError):  # nothing is wrong with the document
             raise
         except LLMFlowError as error:
             return self._fail(claim, "internal", f"{name}: {error.message}")
@@ -349,8 +357,8 @@ class Ingester:
                 yield
             self._database.advance(scope, job, name, trace_id)
 
-        staged = staged_key(job.document_id, job.id)
-        if self._indexer and self._objects.exists(scope, staged):
+        staged = self._staged(claim) if self._indexer else None
+        if self._indexer and staged:
             with self._objects.open(scope, staged) as content:
                 prepared = unpack(content.read(), self._indexer.store.dimensions)
             if prepared.failure:
@@ -426,9 +434,16 @@ class Ingester:
             sha256=digest,
         )
 
+    def _staged(self, claim: Claim) -> str | None:
+        """Where the latest attempt of a job has left its rows."""
+        keys = self._objects.keys(claim.scope, staged_folder(claim.document.id))
+        own = [key for key in keys if key.rpartition("/")[2].startswith(f"{claim.job.id}.")]
+        return max(own, default=None)
+
     def _hand_on(self, claim: Claim, prepared: Prepared) -> None:
         """Leave the rest to the process that owns the vector store."""
-        self._objects.put(claim.scope, staged_key(claim.document.id, claim.job.id), pack(prepared))
+        key = staged_key(claim.document.id, f"{claim.job.id}.{claim.job.attempts:09d}")
+        self._objects.put(claim.scope, key, pack(prepared))
         self._queue.put_back(claim, STAGED)
 
     def _fail(self, claim: Claim, reason: str, message: str) -> Document | None:
@@ -462,20 +477,28 @@ class Ingester:
         try:
             return self._database.get(scope, job.document_id)
         except NotFoundError:
-            self._forget(scope, job.document_id)  # kept since
             return None
 
     def _tidy(self, scope: Scope, document: Document) -> None:
         """Delete what earlier versions of a document left; its own original stays."""
-        with suppress(NotFoundError), self._database.holding(scope, document.id) as now:
-            self._forget(scope, now.id, but=original_key(now.id, now.sha256))
+        keep = original_key(document.id, document.sha256)
+        try:
+            if list(self._leftovers(scope, document.id, keep)):
+                with self._database.holding(scope, document.id) as now:
+                    self._forget(scope, now.id, but=original_key(now.id, now.sha256))
+        except NotFoundError:  # deleted meanwhile, and its files with it
+            pass
+        except (LLMFlowError, OSError) as error:  # the outcome stands; the next ingestion tidies
+            _log.warning("leftovers of document %s stay for now: %s", document.id, error)
 
     def _forget(self, scope: Scope, document_id: str, but: str | None = None) -> None:
         """Delete a document's originals and staged rows."""
+        for key in list(self._leftovers(scope, document_id, but)):
+            self._objects.delete(scope, key)
+
+    def _leftovers(self, scope: Scope, document_id: str, but: str | None) -> Iterator[str]:
         for folder in (originals_folder(document_id), staged_folder(document_id)):
-            for key in list(self._objects.keys(scope, folder)):
-                if key != but:
-                    self._objects.delete(scope, key)
+            yield from (key for key in self._objects.keys(scope, folder) if key != but)
 
     def _mask(self, chunks: list[Chunk]) -> tuple[list[Chunk], int]:
         """Chunks with personal data masked in text, title and section path, and how much there was."""

@@ -18,7 +18,7 @@ from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStat
 from llmflow.stores import migrations
 from llmflow.stores.engine import READS, open_engine
 from llmflow.stores.outbox import announce, order
-from llmflow.stores.queue import Lease, unfinished_jobs
+from llmflow.stores.queue import Lease, lock_document_of, unfinished_jobs
 from llmflow.stores.scoping import by_prefix, document_id, documents_within, running_job, within
 from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job, storable
 
@@ -117,10 +117,13 @@ class Database:
             )
         now = datetime.now(UTC)
         with self._writing.begin() as session:
-            row = session.get(DocumentRow, document_id(scope.tenant, department, source), with_for_update=True)
+            id_ = document_id(scope.tenant, department, source)
+            if self.engine.dialect.name == "postgresql":  # SQLite has one writer at a time
+                session.execute(select(func.pg_advisory_xact_lock(int(id_[:15], 16))))
+            row = session.get(DocumentRow, id_, with_for_update=True)
             if row is None:
                 row = DocumentRow(
-                    id=document_id(scope.tenant, department, source),
+                    id=id_,
                     tenant=scope.tenant,
                     department=department,
                     source=storable(source),
@@ -163,6 +166,7 @@ class Database:
             NotFoundError: the job runs no more in the scope, or not as this attempt.
         """
         with self._writing.begin() as session:
+            lock_document_of(session, job.id)
             row, _ = running_job(session, scope, job)
             row.stage, row.updated_at = stage, datetime.now(UTC)
             row.trace_id = trace_id or row.trace_id
@@ -174,6 +178,7 @@ class Database:
             NotFoundError: the job runs no more in the scope, or not as this attempt.
         """
         with self._writing.begin() as session:
+            lock_document_of(session, job.id)
             _, row = running_job(session, scope, job)
             row.name, row.mime_type, row.size_bytes, row.sha256 = storable(name), mime_type, size_bytes, sha256
             return as_document(row)
@@ -207,6 +212,7 @@ class Database:
             )
         now = datetime.now(UTC)
         with self._writing.begin() as session:
+            lock_document_of(session, job.id)
             running, row = running_job(session, scope, job)
             row.status, row.reason, row.message = status, reason, None if message is None else storable(message)
             row.chunks_count, row.entities_count = chunks_count, entities_count
@@ -317,12 +323,12 @@ class Database:
             yield as_document(row)
 
     def versions(self, scope: Scope, document_ids: Collection[str]) -> dict[str, str]:
-        """SHA-256 of each of the documents that is ready in the scope."""
-        query = select(DocumentRow.id, DocumentRow.sha256).where(
+        """What changes with every ingestion, of each of the documents that is ready in the scope."""
+        query = select(DocumentRow.id, DocumentRow.sha256, DocumentRow.updated_at).where(
             *within(scope), DocumentRow.id.in_(document_ids), DocumentRow.status == DocumentStatus.READY
         )
         with self._reading.begin() as session:
-            return {id_: sha256 for id_, sha256 in session.execute(query)}
+            return {id_: f"{sha256} {updated_at.isoformat()}" for id_, sha256, updated_at in session.execute(query)}
 
     def counts(self, scope: Scope) -> dict[DocumentStatus, int]:
         """How many documents stand where; every status is there, with 0 where it has none."""
@@ -346,6 +352,7 @@ class Database:
         """
         with self._writing.begin() as session:
             row = by_prefix(session, scope, id_or_prefix)
+            session.refresh(row, with_for_update=True)
             for unfinished in session.scalars(unfinished_jobs(row.id)):
                 unfinished.status, unfinished.error = JobStatus.FAILED, "the document was deleted"
                 announce(session, unfinished, row)

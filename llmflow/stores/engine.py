@@ -15,6 +15,7 @@ READS = "llmflow_reads"
 
 _BUSY_TIMEOUT_MS = 30_000
 _CONNECT_TIMEOUT_S = 5
+_KEEPALIVE = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _POSTGRESQL = "postgresql+psycopg"
 
 
@@ -31,7 +32,7 @@ def open_engine(url: str) -> Engine:
             parsed = parsed.set(drivername=_POSTGRESQL)
         if parsed.drivername == _POSTGRESQL and "connect_timeout" not in parsed.query:
             # A server that is gone without a word would hold each call for minutes.
-            options = {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+            options = {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S, **_KEEPALIVE}}
         engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigurationError(

@@ -7,9 +7,9 @@ known to be dead at once, and a process id used anew is not mistaken for it.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import socket
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterable
@@ -29,9 +29,8 @@ class Liveness:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        # The folder is in the name: of processes that share a machine but no folder, nothing is known.
-        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-        self._here = f"{socket.gethostname()[:100]}.{place}."
+        # The folder is in the name: of processes that share a host name but no folder, nothing is known.
+        self._here = f"{socket.gethostname()[:100]}.{_mark(folder)}."
         self.worker = f"{self._here}{os.getpid()}.{uuid.uuid4().hex[:8]}"
         self._file = (folder / self.worker).open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -60,3 +59,13 @@ class Liveness:
             except BlockingIOError:
                 return False
             return True
+
+
+def _mark(folder: Path) -> str:
+    """What tells this folder from any other, whatever its path."""
+    mark = folder / ".id"
+    with suppress(FileExistsError), tempfile.NamedTemporaryFile("w", dir=folder) as file:
+        file.write(uuid.uuid4().hex[:8])
+        file.flush()
+        os.link(file.name, mark)  # whole, and by one process
+    return mark.read_text()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from llmflow.errors import StoreHeldError
 
 _FILE = "owner.json"
+_LOOKS, _LOOK_S = 10, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,13 @@ class Ownership:
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._file = (data_dir / _FILE).open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        for _ in range(_LOOKS):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # held, or somebody looks who holds it
+                time.sleep(_LOOK_S)
+        else:
             owner = _read(self._file.fileno())
             self._file.close()
             who = f"process {owner.pid}" if owner else "another process"
@@ -46,7 +52,7 @@ class Ownership:
             raise StoreHeldError(
                 f"the stores in {data_dir} are held by {who}; wait for it to end or stop it",
                 param="data_dir",
-            ) from None
+            )
         self.announce(None)
 
     def announce(self, url: str | None) -> None:
@@ -66,7 +72,7 @@ def owner_of(data_dir: Path) -> Owner | None:
     try:
         with (data_dir / _FILE).open("r+") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return _read(file.fileno())
     except FileNotFoundError:

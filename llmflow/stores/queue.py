@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, update
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from llmflow.schema import Document, DocumentStatus, Job, JobStatus, Scope
 from llmflow.stores.engine import READS
 from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job
 
-STAGED = "embed"
-"""The last stage a process without the vector store can complete."""
+STAGED = "staged"
+"""The stage of a job whose rows wait in the object store for the process that owns the vector store."""
 _UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
@@ -53,6 +53,16 @@ def unfinished_jobs(document_id: str) -> Select[JobRow]:
     return select(JobRow).where(JobRow.document_id == document_id, JobRow.status.in_(_UNFINISHED))
 
 
+def lock_document_of(session: Session, job_id: str) -> None:
+    """Lock the document before its job, as every transaction on both does: none can wait for another in a circle."""
+    session.execute(
+        select(DocumentRow.id)
+        .join(JobRow, JobRow.document_id == DocumentRow.id)
+        .where(JobRow.id == job_id)
+        .with_for_update(of=DocumentRow)
+    )
+
+
 class JobQueue:
     """The jobs of every tenant, for the processes that work on them; never for answering.
 
@@ -64,11 +74,12 @@ class JobQueue:
         self._writing = sessionmaker(engine)
         self._reading = sessionmaker(engine.execution_options(**{READS: True}))
 
-    def claim(self, job_id: str, lease: Lease, dead: Collection[str] = ()) -> Claim | None:
+    def claim(self, job_id: str, lease: Lease, dead: Collection[str] = (), *, owner: bool = True) -> Claim | None:
         """Take a job that waits, or that a dead process left; None where there is nothing to take.
 
         Args:
             dead: workers known to be dead, whatever their leases say.
+            owner: whether the vector store is the caller's; others find nothing to do in staged jobs.
         """
         now = datetime.now(UTC)
         query = (
@@ -77,12 +88,15 @@ class JobQueue:
             .where(JobRow.id == job_id, _free(now, dead))
             .with_for_update()
         )
+        if not owner:
+            query = query.where(or_(JobRow.stage.is_(None), JobRow.stage != STAGED))
         with self._writing.begin() as session:
+            lock_document_of(session, job_id)
             found = session.execute(query).one_or_none()
             if found is None:
                 return None
             job, document = found
-            job.crashes += job.status == JobStatus.RUNNING
+            job.crashes += job.status == JobStatus.RUNNING and job.worker != lease.worker
             job.status, job.worker, job.lease_until = JobStatus.RUNNING, lease.worker, lease.until(now)
             job.attempts += 1
             job.updated_at = now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from llmflow.errors import LLMFlowError
@@ -49,9 +50,12 @@ class JobRunner:
         if ingest:
             self._consumers.append(self._ingestions.consumer(settings.parsing.workers))
         if owner:
+            self._consumers.append(self._stores.consumer(1))
+            # A queue of its own: a collection may take hours.
+            collections = TaskQueue("llmflow-collect", settings, self._run)
             for collection in settings.collections:
-                self._stores.at(collection, self._collection(collection))
-            self._consumers.append(self._stores.consumer(1, clock=True))
+                collections.at(collection, self._collection(collection))
+            self._consumers.append(collections.consumer(1, clock=True))
         self._webhooks = WebhookSender(runtime.database.engine, settings.fetch)
         self._stop = threading.Event()
         self._unflushed = threading.Event()
@@ -71,16 +75,19 @@ class JobRunner:
     def stop(self, seconds: float) -> bool:
         """Take no more jobs; those that run get ``seconds`` to end. Whether they did: if not, they are taken up again
         by the next process."""
+        deadline = time.monotonic() + seconds
         self._stop.set()
-        ended = all([consumer.drain(seconds) for consumer in self._consumers])
+        for consumer in self._consumers:
+            consumer.stop_flag.set()
+        ended = all([consumer.drain(max(0, deadline - time.monotonic())) for consumer in self._consumers])
         for loop in self._loops:
-            loop.join(seconds)
+            loop.join(max(0, deadline - time.monotonic()))
         return ended
 
     def dispatch(self, job: Job) -> None:
         """Have a job looked at soon. The sweep does so a little later where the queue does not answer."""
         try:
-            (self._stores if job.stage == STAGED else self._ingestions).put(job.id)
+            self._ingestions.put(job.id)
         except Exception as error:  # any that the queue's driver knows
             _log.warning("the task queue does not answer, job %s waits for the next sweep: %s", job.id, error)
 

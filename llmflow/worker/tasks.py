@@ -31,14 +31,19 @@ class TaskQueue:
     """
 
     def __init__(self, name: str, settings: Settings, run: Callable[[str], object]) -> None:
-        common: dict[str, Any] = {"name": name, "results": False, "serializer": _Json()}
+        common: dict[str, Any] = {"name": name, "results": False, "serializer": _Json(), "utc": False}
         url = settings.keyvalue_url
         if url.startswith("redis"):
             pool = ConnectionPool.from_url(url, socket_connect_timeout=2, socket_timeout=5)
             self._huey: Huey = RedisHuey(connection_pool=pool, **common)
         else:
             self._huey = SqliteHuey(filename=str(settings.data_dir / "tasks.db"), **common)
-        self._task = self._huey.task(name="job")(run)
+
+        # Here, for huey names a task by its module too, and every process must mean the same one.
+        def job(job_id: str) -> None:
+            run(job_id)
+
+        self._task = self._huey.task(name="job")(job)
 
     def put(self, job_id: str) -> None:
         """Name a job to be looked at."""

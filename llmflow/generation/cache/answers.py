@@ -112,11 +112,11 @@ class AnswerCache:
         if key is None or not _repeatable(answer):
             return None
         documents = _documents(answer)
-        versions = dict(self._versions(scope, documents))
-        if versions.keys() != documents:
-            return None
-        entry = _Entry(tuple(self._embed(question).tolist()), versions, _without_request(answer))
         try:
+            versions = dict(self._versions(scope, documents))
+            if versions.keys() != documents:
+                return None
+            entry = _Entry(tuple(self._embed(question).tolist()), versions, _without_request(answer))
             self._store.set(key, _ENTRY.dump_json(entry), self._settings.ttl_s)
             order = f"{_scope_key(scope)}:order"
             surplus = self._store.push(order, [key.encode()], self._settings.ttl_s, self._settings.max_entries)
