@@ -355,7 +355,8 @@ def test_httpx_says_nothing_of_urls(configured: Callable[..., Logs]) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         httpx.get(f"http://127.0.0.1:{server.server_port}/?q=secret")
         server.shutdown()
-    assert logs.lines == []
+    # Threads of other tests may have their say meanwhile.
+    assert [line for line in logs.lines if "http" in line or "secret" in line] == []
 
 
 def test_uvicorn_goes_the_same_way(logs: Logs) -> None:

@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parents[1] / "models"))
 from chat_server import ChatServer, Reply, chat_server
 from chat_server import answer as scripted
 
-SLOW_S = 0.03
+SLOW_S = 0.15
 ANSWER = "연차휴가는 15일입니다. [1] 3년 이상 일하면 2년마다 1일을 더합니다. [1] 한도는 25일입니다. [1]"
 LEAVE = (
     "# 휴가규정\n\n## 제4조(연차휴가)\n\n연차휴가는 15일이다. 3년 이상 일하면 2년마다 1일을 더한다. 한도는 25일이다.\n"

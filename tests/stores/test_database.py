@@ -193,7 +193,7 @@ def test_what_lies_outside_the_scope_does_not_exist(database: Database) -> None:
         with pytest.raises(NotFoundError):
             database.job(scope, job.id)
         assert database.versions(scope, [document.id]) == {}
-    assert database.versions(HR, [document.id, job.document_id]) == {document.id: "a" * 64}
+    assert set(database.versions(HR, [document.id, job.document_id])) == {document.id}
     assert database.get(ALL, document.id) == document
 
 
