@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -97,7 +96,7 @@ class Collector:
         is_there = known is not None and known.exists
         if is_there and mark is not None and known is not None and known.mark == mark:
             return "unchanged"
-        with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
+        with self._ingester.scratch() as scratch:
             name, path = item.bring(Path(scratch), self._settings.parsing.max_file_mb)
             job = self._ingester.submit(scope, settings.department, Upload(item.source, name), path)
         self._store.note(settings.name, scope.tenant, settings.department, item.source, mark or "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from llmflow.stores.liveness import Liveness
@@ -25,6 +27,8 @@ class Worker:
     def __init__(self, queue: JobQueue, folder: Path, seconds: float) -> None:
         self._queue = queue
         self._liveness = Liveness(folder)
+        self._scratch = folder / "scratch"
+        self._remove_left()
         self._lease = Lease(self._liveness.worker, seconds)
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -35,6 +39,12 @@ class Worker:
     def lease(self) -> Lease:
         """A lease of this process."""
         return self._lease
+
+    def scratch(self) -> AbstractContextManager[str]:
+        """A folder for a file under work, gone afterwards; what a killed process leaves is gone once another starts."""
+        own = self._scratch / self._liveness.worker
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=own)
 
     @contextmanager
     def holding(self, job_id: str) -> Iterator[None]:
@@ -58,8 +68,15 @@ class Worker:
         """No more signs of life: whatever was not finished is free at once."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(self._lease.seconds)
+        shutil.rmtree(self._scratch / self._liveness.worker, ignore_errors=True)
         self._liveness.close()
+
+    def _remove_left(self) -> None:
+        """Originals lie in there as they came, personal data and all."""
+        left = [path.name for path in self._scratch.iterdir()] if self._scratch.is_dir() else []
+        for worker in self._liveness.dead(left):
+            shutil.rmtree(self._scratch / worker, ignore_errors=True)
 
     def _renew(self) -> None:
         while not self._stop.wait(self._lease.seconds / 3):

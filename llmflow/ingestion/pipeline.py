@@ -11,7 +11,6 @@ import logging
 import mimetypes
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -120,13 +119,17 @@ class Ingester:
             InvalidInputError: the department is outside the scope.
             UpstreamError: a store does not answer; nothing was taken in.
         """
-        with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
+        with self.scratch() as scratch:
             path = content if isinstance(content, Path) else _spool(content, Path(scratch))
             digest = sha256_of(path)
             known = self._database.find(scope, department, upload.source)
             if known and not upload.webhook_url and self._is_current(scope, known, digest, upload):
                 return self._database.jobs(scope, known.id)[0]
             return self._take_in(scope, department, upload, path, digest, running=False)
+
+    def scratch(self) -> AbstractContextManager[str]:
+        """See :meth:`llmflow.ingestion.leases.Worker.scratch`."""
+        return self._worker.scratch()
 
     def submit_file(self, scope: Scope, department: str, path: Path) -> Job:
         """:meth:`submit` a file of this machine; one that cannot be read has a job that says so.
@@ -383,7 +386,7 @@ class Ingester:
 
     def _prepare(self, claim: Claim, stage: Callable[[str], AbstractContextManager[None]]) -> Prepared:
         scope, document = claim.scope, claim.document
-        with tempfile.TemporaryDirectory(prefix="llmflow-") as scratch:
+        with self.scratch() as scratch:
             path = Path(scratch) / "original"
             with stage("keep"):
                 document = self._bring(claim, path)

@@ -124,14 +124,15 @@ def _test(wanted: str, condition: Condition) -> Callable[[Any], bool] | None:
     if condition.value is None:
         _refuse_unknown(wanted, condition)
         return None
-    given = condition.value if isinstance(condition.value, list) else [condition.value]
+    several = condition.value if isinstance(condition.value, list) else [condition.value]
+    given = [value for value in several if value is not None]
     if wanted in _ORDERS:
         compare = _ORDERS[wanted]
         return lambda value: any((pair := _ordered(value, each)) is not None and compare(*pair) for each in given)
     if wanted == "is":
         return lambda value: any(_same(value, each) for each in given)
     if wanted == "in":
-        listed = given if isinstance(condition.value, list) else [part for part in str(condition.value).split(",")]
+        listed = given if isinstance(condition.value, list) else str(condition.value).split(",")
         return lambda value: any(_same(value, each) for each in listed)
     _refuse_unknown(wanted, condition)
     texts = [_text(each) for each in given]

@@ -67,6 +67,8 @@ def holds(*conditions: tuple[Any, str, Any], join: str = "and") -> bool:
         ("department", "≠", "보안", True),
         ("department", "!=", "인사", False),
         ("department", "in", ["보안", "인사"], True),
+        ("department", "is", [None, "인사"], True),
+        ("department", "is", [None], False),
         ("department", "in", "보안, 인사", True),
         ("department", "not in", ["보안", "인사"], False),
         ("department", "not_in", ["보안"], True),

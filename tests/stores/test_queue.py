@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmflow.errors import NotFoundError
+from llmflow.ingestion.leases import Worker
 from llmflow.schema import DocumentStatus, FailureReason, Job, JobStatus, Scope
 from llmflow.stores import migrations
 from llmflow.stores.database import Database
@@ -123,6 +124,21 @@ def test_a_later_upload_supersedes_what_waits(database: Database, queue: JobQueu
     done = claim(queue, second)
     document = database.finish(SCOPE, done.job, DocumentStatus.EMPTY, reason=FailureReason.EMPTY)
     assert [job.status for job in database.jobs(SCOPE, document.id)] == [JobStatus.FAILED, JobStatus.FAILED]
+
+
+def test_what_a_killed_process_had_under_work_is_removed_by_the_next(database: Database, tmp_path: Path) -> None:
+    program = (
+        "import sys, os, signal; from pathlib import Path\n"
+        "from llmflow.ingestion.leases import Worker; from llmflow.stores.database import Database\n"
+        "from llmflow.stores.queue import JobQueue\n"
+        "worker = Worker(JobQueue(Database(f'sqlite:///{sys.argv[1]}/w.db').engine), Path(sys.argv[1]), 60)\n"
+        "held = worker.scratch(); Path(held.__enter__(), 'original').write_text('900101-1234567')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == -9
+    assert len(list(tmp_path.rglob("original"))) == 1
+    Worker(JobQueue(database.engine), tmp_path, 60).close()
+    assert list(tmp_path.rglob("original")) == []
 
 
 def test_a_killed_process_is_known_to_be_dead_and_a_living_one_alive(tmp_path: Path) -> None:
