@@ -94,7 +94,9 @@ def llm() -> Iterator[ChatServer]:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory, llm: ChatServer) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("slow"), llm={"base_url": llm.base_url}) as server:
+    # Without the cache, which would make a repeated question quick.
+    values = {"llm": {"base_url": llm.base_url}, "cache": {"enabled": False}}
+    with serving(tmp_path_factory.mktemp("slow"), **values) as server:
         yield server
 
 
