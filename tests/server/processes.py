@@ -23,6 +23,8 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
         "LLMFLOW_PII__ENABLED": "false",
         "LLMFLOW_TRACING__ENABLED": "false",
         "LLMFLOW_SERVER__PORT": "0",
+        "LLMFLOW_AUTH__REQUESTS_PER_MINUTE": "1000000",
+        "LLMFLOW_AUTH__BURST": "1000000",
         "COLUMNS": "200",
     }
     return {**os.environ, **variables, **{f"LLMFLOW_{name}": value for name, value in settings.items()}}
