@@ -107,10 +107,20 @@ class VectorSettings(_Section):
     collection: str = Field("chunks", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Collection name.")
 
 
-class EmbedderSettings(_Section):
-    """The embedded dense leg: a static bi-encoder trained on the corpus itself."""
+class CallSettings(_Section):
+    """How a model's server is called."""
 
-    enabled: bool = Field(True, description="Train and use the embedded dense leg.")
+    timeout_s: float = Field(30.0, gt=0, description="Seconds until the whole reply must be there.")
+    retries: int = Field(2, ge=0, description="Further tries after a failed call.")
+    backoff_s: float = Field(0.5, ge=0, description="Pause before the first further try; it doubles each time.")
+    breaker_failures: int = Field(5, ge=1, description="Failures within the window that open the circuit breaker.")
+    breaker_window_s: float = Field(60.0, gt=0, description="Seconds in which failures are counted.")
+    breaker_pause_s: float = Field(30.0, gt=0, description="Seconds an open breaker waits before it lets one call try.")
+
+
+class TrainingSettings(_Section):
+    """Training of the embedded embedder: a static bi-encoder, on the corpus itself."""
+
     min_chunks: int = Field(2000, ge=2, description="Corpora smaller than this go without a dense leg.")
     growth: float = Field(0.25, gt=0, description="Share of growth after which it is trained anew.")
     dimensions: int = Field(256, ge=8, description="Width of the vectors.")
@@ -122,21 +132,125 @@ class EmbedderSettings(_Section):
     seed: int = Field(13, description="Seed of sampling and initialisation.")
 
 
+class EmbedderSettings(CallSettings):
+    """What turns texts into vectors. A collection keeps to the one that wrote it; `llmflow reindex` changes it."""
+
+    provider: Literal["static", "bge-m3", "tei", "none"] = Field(
+        "static",
+        description="`static`: trained on the corpus itself; `bge-m3`: FlagEmbedding in this process (extra `bge`);"
+        " `tei`: Text Embeddings Inference over HTTP; `none`: no dense leg.",
+    )
+    model: str = Field("BAAI/bge-m3", description="Model of `bge-m3`: a name or a folder. For `tei`, what it serves.")
+    base_url: str | None = Field(None, description="Address of the TEI server, e.g. `http://localhost:8081`.")
+    api_key: SecretStr | None = Field(None, description="Key of the TEI server, if it wants one.")
+    batch_size: int = Field(32, ge=1, description="Texts in one call.")
+    max_tokens: int = Field(8192, ge=16, description="Longest text the model reads, in its tokens.")
+    query_prefix: str = Field("", description="Put before a question, for models that want an instruction.")
+    training: TrainingSettings = TrainingSettings()
+
+
+class CrossEncoderSettings(CallSettings):
+    """A cross-encoder that scores question and passage together; off by default."""
+
+    provider: Literal["none", "tei", "http", "flagembedding"] = Field(
+        "none",
+        description="`tei`: `/rerank` of Text Embeddings Inference; `http`: `/rerank` in the form of Jina and Cohere;"
+        " `flagembedding`: in this process (extra `bge`).",
+    )
+    model: str = Field("BAAI/bge-reranker-v2-m3", description="Model: a name, or a folder for `flagembedding`.")
+    base_url: str | None = Field(None, description="Address of the server; `/rerank` is added.")
+    api_key: SecretStr | None = Field(None, description="Key of the server, if it wants one.")
+    batch_size: int = Field(32, ge=1, description="Passages in one call.")
+    max_tokens: int = Field(1024, ge=16, description="Longest question and passage together, in its tokens.")
+    depth: int = Field(50, ge=2, le=1000, description="Candidates scored.")
+    deadline_s: float = Field(2.0, gt=0, description="Seconds after which the order before it stands.")
+
+
+class RerankerSettings(_Section):
+    """The student LLM as reranker, at `llm.base_url`; off by default."""
+
+    method: Literal["none", "listwise", "pointwise", "setwise", "permutation"] = Field(
+        "none",
+        description="`listwise`: one token for up to 20 passages; `pointwise`: yes or no a passage; `setwise`: the best"
+        " of small sets; `permutation`: a written order, in sliding windows (RankGPT).",
+    )
+    model: str | None = Field(None, description="Served model or LoRA adapter; default: `llm.model`.")
+    depth: int = Field(20, ge=2, le=100, description="Candidates reranked.")
+    deadline_s: float = Field(5.0, gt=0, description="Seconds after which the order before it stands.")
+    passage_tokens: int = Field(
+        160, ge=16, description="Each passage is cut to this many tokens around its best match."
+    )
+    margin: float = Field(
+        0.2, ge=0, le=1, description="`listwise` asks again in reverse where the first two are closer than this."
+    )
+    set_size: int = Field(4, ge=3, le=20, description="Passages in a set of `setwise`.")
+    window: int = Field(20, ge=2, le=20, description="Passages in a window of `permutation`.")
+    step: int = Field(10, ge=1, le=19, description="Passages between two windows of `permutation`.")
+    concurrency: int = Field(8, ge=1, description="Requests of one question side by side.")
+    slope: float = Field(1.0, gt=0, description="Calibration: the log-odds are multiplied by this ...")
+    intercept: float = Field(0.0, description="... and this is added, before they become a score in 0 to 1.")
+    cache_ttl_s: int = Field(
+        3600, ge=0, description="Seconds scores are kept for the same question and passages; 0: never."
+    )
+
+
+class GraphSettings(_Section):
+    """Entities and relations found in documents."""
+
+    enabled: bool = Field(True, description="Build the graph and search it.")
+    uri: str | None = Field(
+        None, description="`bolt://` or `neo4j://` address of Neo4j (extra `neo4j`); default: in `data_dir`."
+    )
+    user: str = Field("neo4j", description="User of Neo4j.")
+    password: SecretStr | None = Field(None, description="Password of Neo4j.")
+    database: str = Field("neo4j", description="Database of Neo4j.")
+    extraction: Literal["auto", "rules", "llm"] = Field(
+        "auto", description="`auto`: by rules, and by the LLM too where `llm.base_url` is set."
+    )
+
+
+class MemorySettings(_Section):
+    """Passages that were right for past questions are raised for similar ones."""
+
+    enabled: bool = Field(True, description="Remember accepted passages and use them.")
+    neighbours: int = Field(50, ge=1, description="Past questions looked at.")
+    similarity: float = Field(0.2, ge=0, le=1, description="Least similarity of a past question.")
+
+
 class RetrievalSettings(_Section):
-    """From question to candidates."""
+    """From question to candidates. `llmflow tune retrieval` finds the weights for your documents."""
 
     top_k: int = Field(5, ge=1, le=1000, description="Candidates returned.")
     depth: int = Field(1000, ge=10, le=10000, description="Candidates taken from each leg.")
+    leg_timeout_s: float = Field(2.0, gt=0, description="Seconds after which a leg is left out.")
     k1: float = Field(1.5, ge=0, description="BM25 term saturation.")
     b: float = Field(0.8, ge=0, le=1, description="BM25 length normalisation.")
     title_weight: float = Field(2.0, ge=0, description="Times a word of the title counts.")
     path_weight: float = Field(0.5, ge=0, description="Times a word of the section path counts.")
+    fusion: Literal["convex", "rrf", "minmax", "learned"] = Field(
+        "convex",
+        description="`convex`: weighted sum of scores over their theoretical maximum; `rrf`: reciprocal ranks;"
+        " `minmax`: 0.3 keywords + 0.7 dense, each over its range; `learned`: the model of `llmflow tune --learn`.",
+    )
     dense_weight: float = Field(0.2, ge=0, description="Weight of the dense leg beside the lexical legs' 1.")
+    sparse_weight: float = Field(0.2, ge=0, description="Weight of the learned sparse leg.")
+    graph_weight: float = Field(0.1, ge=0, description="Weight of the graph leg.")
+    memory_weight: float = Field(0.3, ge=0, description="Weight of the query memory.")
     document_weight: float = Field(0.1, ge=0, description="Weight of the best other chunk of the same document.")
+    rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
+    near_duplicates: float = Field(
+        0.9,
+        ge=0.5,
+        le=1,
+        description="Share of common word runs from which a passage is a duplicate; 1: equal letters.",
+    )
+    diversity: float = Field(
+        0.0, ge=0, le=1, description="MMR: weight of difference against relevance; 0 turns it off."
+    )
     threshold: float = Field(0.1, ge=0, le=1, description="Least score of a candidate; 0 lets everything pass.")
 
 
-class LLMSettings(_Section):
+class LLMSettings(CallSettings):
     """Any OpenAI-compatible endpoint. Without one, answers are extractive."""
 
     base_url: str | None = Field(None, description="E.g. `http://localhost:8000/v1`.")
@@ -273,6 +387,10 @@ class Settings(BaseSettings):
     vectors: VectorSettings = VectorSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    graph: GraphSettings = GraphSettings()
+    memory: MemorySettings = MemorySettings()
+    cross_encoder: CrossEncoderSettings = CrossEncoderSettings()
+    reranker: RerankerSettings = RerankerSettings()
     llm: LLMSettings = LLMSettings()
     generation: GenerationSettings = GenerationSettings()
     tracing: TracingSettings = TracingSettings()
@@ -321,6 +439,11 @@ class Settings(BaseSettings):
     def traces_path(self) -> Path:
         """SQLite file of the local traces."""
         return self.tracing.path or self.data_dir / "traces.db"
+
+    @property
+    def graph_path(self) -> Path:
+        """Folder of the embedded graph."""
+        return self.data_dir / "graph"
 
     @property
     def models_dir(self) -> Path:

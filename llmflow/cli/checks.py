@@ -159,14 +159,14 @@ def _vectors(runtime: Runtime) -> Finding:
 
 def _embedder(runtime: Runtime) -> Finding:
     settings = runtime.settings.embedder
-    if not settings.enabled:
-        return Finding("ok", "switched off (embedder.enabled); search is lexical")
+    if settings.provider == "none":
+        return Finding("ok", "switched off (embedder.provider); search is lexical")
     embedder = runtime.indexer.embedder
     if runtime.embedder_due():
         detail = "none yet" if embedder is None else f"{embedder.version}, trained on {embedder.trained_on:,} chunks"
         return Finding("warn", f"{detail}; the documents have outgrown it", "run `llmflow train-embedder`")
     if embedder is None:
-        return Finding("ok", f"none; it is trained from {settings.min_chunks:,} chunks on (embedder.min_chunks)")
+        return Finding("ok", f"none; it is trained from {settings.training.min_chunks:,} chunks on (embedder.training.min_chunks)")
     return Finding("ok", f"{embedder.version}, trained on {embedder.trained_on:,} chunks")
 
 

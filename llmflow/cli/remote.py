@@ -69,7 +69,7 @@ class RemoteRuntime(Runtime):
         queue = TaskQueue("llmflow-ingest", self.settings, lambda job_id: None)
         jobs = []
         for path in files:
-            job = self.ingester.submit_file(scope, department, path)
+            job = self.intake.submit_file(scope, department, path)
             if job.status is JobStatus.QUEUED:
                 with suppress(Exception):  # without its queue the server finds the job by itself, a little later
                     queue.put(job.id)

@@ -13,7 +13,7 @@ def train_embedder(as_json: Json = False) -> None:
     """Train the embedder on all documents, and swap it in.
 
     `llmflow ingest` does so by itself once there are enough chunks (setting
-    embedder.min_chunks), and again when they have grown by embedder.growth.
+    embedder.training.min_chunks), and again when they have grown by embedder.training.growth.
 
     Example:
       llmflow train-embedder

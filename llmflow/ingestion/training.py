@@ -46,7 +46,8 @@ class EmbedderTrainer:
 
     def __init__(self, folder: Path, settings: EmbedderSettings, indexer: Indexer) -> None:
         self._folder = folder
-        self._settings = settings
+        self._enabled = settings.provider == "static"
+        self._settings = settings.training
         self._indexer = indexer
         self._running = threading.Lock()
         self._stop = threading.Event()
@@ -54,7 +55,7 @@ class EmbedderTrainer:
 
     def due(self) -> bool:
         """Whether the corpus is large enough and has grown enough to train."""
-        if not self._settings.enabled:
+        if not self._enabled:
             return False
         chunks = self._indexer.index.count()
         embedder = self._indexer.embedder
@@ -122,7 +123,7 @@ def load_embedder(folder: Path, version: str) -> StaticEmbedder | None:
     if not (folder / version).is_dir():
         raise ConfigurationError(
             f"the stored vectors were written by embedder {version}, but {folder / version} is gone; restore it from a"
-            " backup, or set embedder.enabled to false (`llmflow train-embedder` then makes a new one)",
+            " backup, or set embedder.provider to none (`llmflow train-embedder` then makes a new one)",
             param="data_dir",
         )
     return StaticEmbedder.load(folder / version)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from llmflow.errors import ConfigurationError
 from llmflow.models.sparse import SparseVector
-from llmflow.settings import EmbedderSettings
+from llmflow.settings import TrainingSettings
 
 Floats = NDArray[np.float32]
 
@@ -52,7 +52,7 @@ class StaticEmbedder:
     idf: Floats
     table: Floats
     trained_on: int
-    settings: EmbedderSettings
+    settings: TrainingSettings
     created: datetime
 
     @property
@@ -118,7 +118,7 @@ class StaticEmbedder:
             embedder = cls(
                 **arrays,
                 trained_on=metadata["trained_on"],
-                settings=EmbedderSettings(**metadata["settings"]),
+                settings=TrainingSettings(**metadata["settings"]),
                 created=datetime.fromisoformat(metadata["created"]),
             )
             intact = embedder.version == metadata["version"]

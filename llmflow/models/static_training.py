@@ -15,7 +15,7 @@ from llmflow.korean import AnalyzedText
 from llmflow.models.static_corpus import TrainingCorpus
 from llmflow.models.static_embedder import Floats, StaticEmbedder, weigh
 from llmflow.models.static_loss import SparseAdam, table_loss
-from llmflow.settings import EmbedderSettings
+from llmflow.settings import TrainingSettings
 
 _WARM_UP = 50
 _FINAL_RATE = 0.1
@@ -24,7 +24,7 @@ _OVERSAMPLING, _ITERATIONS = 16, 2
 
 def train(
     texts: Iterable[AnalyzedText],
-    settings: EmbedderSettings,
+    settings: TrainingSettings,
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
     given_pairs: Iterable[tuple[AnalyzedText, int]] = (),

@@ -19,7 +19,7 @@ from llmflow.stores import migrations
 from llmflow.stores.engine import READS, open_engine
 from llmflow.stores.outbox import announce, order
 from llmflow.stores.queue import Lease, lock_document_of, unfinished_jobs
-from llmflow.stores.scoping import by_prefix, document_id, documents_within, running_job, within
+from llmflow.stores.scoping import by_prefix, check_department, document_id, documents_within, running_job, within
 from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job, storable
 
 _NO_OUTCOME = (DocumentStatus.PENDING, DocumentStatus.PROCESSING)
@@ -110,11 +110,7 @@ class Database:
         Raises:
             InvalidInputError: the department is not among the scope's.
         """
-        if department not in scope.departments:
-            allowed = ", ".join(scope.departments) or "none"
-            raise InvalidInputError(
-                f"department {department!r} is outside the scope; allowed: {allowed}", param="department"
-            )
+        check_department(scope, department)
         now = datetime.now(UTC)
         with self._writing.begin() as session:
             id_ = document_id(scope.tenant, department, source)

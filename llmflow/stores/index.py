@@ -9,7 +9,7 @@ unchanging view; writers replace segments.
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -28,10 +28,14 @@ _LAW_SPACES = str.maketrans("", "", " ·ㆍ")
 
 @dataclass(frozen=True, slots=True)
 class LegScores:
-    """A leg's score of every row of a view, and the highest score the query allows."""
+    """A leg's score of every row of a view, and the highest score the query allows.
+
+    ``explain`` says in words why a row has its score, for who asks; None where it has nothing to add.
+    """
 
     scores: Floats
     bound: float
+    explain: Callable[[int], str | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class _Segment:
 
     ids: tuple[str, ...]
     documents: tuple[str, ...]
+    rows: Mapping[str, int]
+    document_rows: Mapping[str, tuple[int, ...]]
     references: Mapping[tuple[str, str], tuple[int, ...]]
     live: npt.NDArray[np.bool_]
     first: npt.NDArray[np.int64]
@@ -86,6 +92,23 @@ class View:
         wanted = (document in documents for segment in self.segments for document in segment.documents)
         found: npt.NDArray[np.bool_] = self.live & np.fromiter(wanted, bool, len(self.live))
         return found
+
+    def rows_of_chunk(self, chunk_id: str) -> tuple[int, ...]:
+        """The row of a chunk, where the view has it: none or one."""
+        return tuple(
+            offset + segment.rows[chunk_id]
+            for offset, segment in zip(self._offsets.tolist(), self.segments, strict=False)
+            if chunk_id in segment.rows and segment.live[segment.rows[chunk_id]]
+        )
+
+    def rows_of_document(self, document_id: str) -> tuple[int, ...]:
+        """The rows of a document's chunks, where the view has it."""
+        return tuple(
+            offset + row
+            for offset, segment in zip(self._offsets.tolist(), self.segments, strict=False)
+            for row in segment.document_rows.get(document_id, ())
+            if segment.live[row]
+        )
 
     @cached_property
     def _offsets(self) -> npt.NDArray[np.int64]:
@@ -212,9 +235,13 @@ def _segment(rows: Sequence[ChunkRow]) -> _Segment:
             # A rule book names its rules in the section path.
             for name in {row.chunk.title, *row.chunk.section_path}:
                 references.setdefault((name.translate(_LAW_SPACES), row.chunk.article), []).append(number)
+    ids = tuple(row.chunk.id for row in rows)
+    documents = tuple(row.chunk.document_id for row in rows)
     return _Segment(
-        ids=tuple(row.chunk.id for row in rows),
-        documents=tuple(row.chunk.document_id for row in rows),
+        ids=ids,
+        documents=documents,
+        rows=_positions(ids),
+        document_rows=_groups(documents),
         references={key: tuple(numbers) for key, numbers in references.items()},
         live=np.ones(len(rows), dtype=bool),
         first=np.cumsum([0, *(len(row.passages) for row in rows)]),
@@ -222,6 +249,17 @@ def _segment(rows: Sequence[ChunkRow]) -> _Segment:
         passages=Postings.build([to_arrays(passage) for row in rows for passage in row.passages]),
         vectors=np.stack([row.embedding for row in rows]).astype(np.float32),
     )
+
+
+def _positions(ids: Sequence[str]) -> dict[str, int]:
+    return {id_: row for row, id_ in enumerate(ids)}
+
+
+def _groups(documents: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    groups: dict[str, list[int]] = {}
+    for row, document in enumerate(documents):
+        groups.setdefault(document, []).append(row)
+    return {document: tuple(rows) for document, rows in groups.items()}
 
 
 def _without(segment: _Segment, dead: Sequence[bool]) -> _Segment:
@@ -261,9 +299,13 @@ def _join(segments: Sequence[_Segment]) -> _Segment:
     flags = live.tolist()
     every_id = [id_ for segment in segments for id_ in segment.ids]
     every_document = [document for segment in segments for document in segment.documents]
+    ids = tuple(id_ for id_, alive in zip(every_id, flags, strict=True) if alive)
+    documents = tuple(document for document, alive in zip(every_document, flags, strict=True) if alive)
     return _Segment(
-        ids=tuple(id_ for id_, alive in zip(every_id, flags, strict=True) if alive),
-        documents=tuple(document for document, alive in zip(every_document, flags, strict=True) if alive),
+        ids=ids,
+        documents=documents,
+        rows=_positions(ids),
+        document_rows=_groups(documents),
         references=references,
         live=np.ones(int(live.sum()), dtype=bool),
         first=np.concatenate([[0], np.cumsum(sizes)]),

@@ -30,6 +30,19 @@ def document_id(tenant: str, department: str, source: str) -> str:
     return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def check_department(scope: Scope, department: str) -> None:
+    """Whether documents of a scope may be written to a department.
+
+    Raises:
+        InvalidInputError: the department is not among the scope's.
+    """
+    if department not in scope.departments:
+        allowed = ", ".join(scope.departments) or "none"
+        raise InvalidInputError(
+            f"department {department!r} is outside the scope; allowed: {allowed}", param="department"
+        )
+
+
 def within(scope: Scope) -> list[ColumnElement[bool]]:
     """The conditions every query of documents carries."""
     return [DocumentRow.tenant == scope.tenant, DocumentRow.department.in_(scope.departments)]

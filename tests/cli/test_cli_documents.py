@@ -60,8 +60,8 @@ def test_ingest_trains_the_embedder_when_due(
     place: Path, ingested: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMFLOW_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("LLMFLOW_EMBEDDER__MIN_CHUNKS", "2")
-    monkeypatch.setenv("LLMFLOW_EMBEDDER__STEPS", "2")
+    monkeypatch.setenv("LLMFLOW_EMBEDDER__TRAINING__MIN_CHUNKS", "2")
+    monkeypatch.setenv("LLMFLOW_EMBEDDER__TRAINING__STEPS", "2")
     without = run("ingest", place / "documents", "--no-train", "--json").json
     assert without["embedder"] is None
     trained = run("ingest", place / "documents", "--json").json["embedder"]

@@ -68,7 +68,7 @@ def test_long_ids_and_an_embedder_are_no_obstacle(tmp_path: Path) -> None:
     ]  # fmt: skip
     right = {record["_id"]: 1 for record in corpus if record["title"] == "출장비"}
     folder = write_set(tmp_path / "long", corpus, {"q": "출장비의 안내"}, {"q": right})
-    settings = Settings(embedder={"min_chunks": 10, "steps": 3, "batch_size": 8, "dimensions": 8})  # type: ignore[arg-type]
+    settings = Settings(embedder={"training": {"min_chunks": 10, "steps": 3, "batch_size": 8, "dimensions": 8}})  # type: ignore[arg-type]
     report = evaluate_retrieval(folder, "test", settings, lambda *_: None)
     assert report["systems"]["llmflow"]["recall@10"] == 1.0
     assert "dense" in report["systems"]

@@ -34,7 +34,7 @@ class Collecting:
             "data_dir": folder,
             "parsing": {"ocr": "off", "max_file_mb": 1},
             "pii": {"enabled": False},
-            "embedder": {"enabled": False},
+            "embedder": {"provider": "none"},
             "fetch": {"private_hosts": ["127.0.0.1"], "timeout_s": 5},
         }
         self.runtime = Runtime(Settings.model_validate(settings | overrides))
@@ -44,7 +44,9 @@ class Collecting:
         runtime = self.runtime
         settings = CollectionSettings.model_validate({"name": name, **WHEN, **what})
         self.jobs.clear()
-        collected = Collector(runtime.database, runtime.ingester, runtime.settings, self.jobs.append).collect(settings)
+        collected = Collector(
+            runtime.database, runtime.worker, runtime.intake, runtime.ingester, runtime.settings, self.jobs.append
+        ).collect(settings)
         for job in self.jobs:
             runtime.ingester.run(job.id)
         return collected

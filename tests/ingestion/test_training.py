@@ -23,7 +23,7 @@ _SUBJECTS = ("휴가", "출장", "급여", "보안", "교육", "채용", "평가
 _VERBS = ("신청", "승인", "반려", "기록", "보고", "확인")
 
 
-def settings_in(folder: Path, **embedder: object) -> Settings:
+def settings_in(folder: Path, provider: str = "static", **training: object) -> Settings:
     small = {"min_chunks": 50, "steps": 10, "dimensions": 16, "batch_size": 16}
     return Settings.model_validate(
         {
@@ -31,7 +31,7 @@ def settings_in(folder: Path, **embedder: object) -> Settings:
             "pii": {"enabled": False},
             "parsing": {"ocr": "off"},
             "tracing": {"enabled": False},
-            "embedder": small | embedder,
+            "embedder": {"provider": provider, "training": small | training},
         }
     )
 
@@ -105,7 +105,7 @@ def test_due_once_the_corpus_is_large_enough_and_again_when_it_has_grown(runtime
 
 
 def test_never_due_where_it_is_switched_off(tmp_path: Path) -> None:
-    with Runtime(settings_in(tmp_path / "data", enabled=False)) as runtime:
+    with Runtime(settings_in(tmp_path / "data", provider="none")) as runtime:
         ingest(runtime, tmp_path, "a.md", 1, CHUNKS)
         assert not runtime.embedder_due()
         runtime.trainer.train_in_background()
@@ -183,9 +183,9 @@ def test_a_lost_model_is_an_error_that_says_what_to_do(filled: Runtime, tmp_path
     filled.settings.models_dir.rename(tmp_path / "elsewhere")
     with Runtime(filled.settings) as runtime, pytest.raises(ConfigurationError) as caught:
         runtime.search(SCOPE, QUESTION)
-    for word in (trained.version, "backup", "embedder.enabled", "train-embedder"):
+    for word in (trained.version, "backup", "embedder.provider", "train-embedder"):
         assert word in caught.value.message
-    with Runtime(settings_in(tmp_path / "data", enabled=False)) as runtime:
+    with Runtime(settings_in(tmp_path / "data", provider="none")) as runtime:
         assert runtime.search(SCOPE, QUESTION).candidates
         assert "dense" not in stages(runtime)
         ingest(runtime, tmp_path, "b.md", 100, 3)
@@ -249,7 +249,7 @@ def test_too_few_chunks_cannot_be_trained_on(runtime: Runtime, tmp_path: Path) -
 
 
 def test_killed_between_saving_and_swapping_the_store_works_on(filled: Runtime, tmp_path: Path) -> None:
-    embedder = train(filled.trainer._texts(), filled.settings.embedder)
+    embedder = train(filled.trainer._texts(), filled.settings.embedder.training)
     assert embedder is not None
     embedder.save(filled.settings.models_dir / embedder.version)
     before = rows_by_id(filled)

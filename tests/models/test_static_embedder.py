@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from llmflow.errors import ConfigurationError
 from llmflow.models.static_embedder import StaticEmbedder, weigh
-from llmflow.settings import EmbedderSettings
+from llmflow.settings import TrainingSettings
 
 TERMS = np.array([4, 9, 4_000_000_000], dtype=np.uint32)
 
@@ -20,7 +20,7 @@ TERMS = np.array([4, 9, 4_000_000_000], dtype=np.uint32)
 def embedder() -> StaticEmbedder:
     table = np.array([[1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32)
     idf = np.array([1, 0.5, 2], dtype=np.float32)
-    return StaticEmbedder(TERMS, idf, table, 7, EmbedderSettings(dimensions=8), datetime(2026, 1, 2, tzinfo=UTC))
+    return StaticEmbedder(TERMS, idf, table, 7, TrainingSettings(dimensions=8), datetime(2026, 1, 2, tzinfo=UTC))
 
 
 def test_a_vector_is_the_normalised_weighted_sum_of_its_terms(embedder: StaticEmbedder) -> None:

@@ -12,10 +12,10 @@ from llmflow.models.sparse import SparseVector, encode_query
 from llmflow.models.static_corpus import TrainingCorpus
 from llmflow.models.static_embedder import StaticEmbedder, weigh
 from llmflow.models.static_training import initial_table, train
-from llmflow.settings import EmbedderSettings
+from llmflow.settings import TrainingSettings
 
 TOPICS, TEXTS = 12, 96
-SETTINGS = EmbedderSettings(dimensions=16, steps=120, epochs=1000, batch_size=48, learning_rate=0.02)
+SETTINGS = TrainingSettings(dimensions=16, steps=120, epochs=1000, batch_size=48, learning_rate=0.02)
 
 
 def sentence(*words: str) -> Sentence:
@@ -39,7 +39,7 @@ def vector(sentences: Sequence[Sentence]) -> SparseVector:
     return {key: count for stream in encode_query(sentences).values() for key, count in stream.items()}
 
 
-def trained(texts: Sequence[AnalyzedText] | None = None, settings: EmbedderSettings = SETTINGS) -> StaticEmbedder:
+def trained(texts: Sequence[AnalyzedText] | None = None, settings: TrainingSettings = SETTINGS) -> StaticEmbedder:
     embedder = train(corpus() if texts is None else texts, settings)
     assert embedder is not None
     return embedder
@@ -183,7 +183,7 @@ def test_korean_and_english_texts_find_each_other() -> None:
     bodies = list(analyze([body for _, body in subjects] * 3))
     titles = list(analyze([title for title, _ in subjects] * 3))
     texts = [AnalyzedText(tuple(body), tuple(title)) for body, title in zip(bodies, titles, strict=True)]
-    embedder = trained(texts, EmbedderSettings(dimensions=8, steps=60, batch_size=8))
+    embedder = trained(texts, TrainingSettings(dimensions=8, steps=60, batch_size=8))
     found = embedder.encode([vector(body) for body in bodies[:4]])
     asked = embedder.encode([vector(words) for words in analyze(["leave", "travel", "password", "remote"])])
     assert list(np.argmax(asked @ found.T, axis=1)) == [0, 1, 2, 3]

@@ -13,7 +13,7 @@ from llmflow.models.static_embedder import StaticEmbedder
 from llmflow.retrieval.legs import DENSE, LEXICAL, REFERENCE
 from llmflow.retrieval.pipeline import Retriever
 from llmflow.schema import RetrievalResult, Scope
-from llmflow.settings import EmbedderSettings
+from llmflow.settings import TrainingSettings
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def embedder(terms: list[int], width: int) -> StaticEmbedder:
     keys = np.array(sorted(terms), np.uint32)
     table = np.eye(len(keys), width, dtype=np.float32)
     created = datetime(2026, 1, 2, tzinfo=UTC)
-    settings = EmbedderSettings(dimensions=width)
+    settings = TrainingSettings(dimensions=width)
     return StaticEmbedder(keys, np.ones(len(keys), np.float32), table, 2, settings, created)
 
 
@@ -188,13 +188,13 @@ def test_the_dense_leg_finds_what_shares_no_word(tmp_path: Path) -> None:
     one, other = dimension("경조사", "words"), dimension("회식", "words")
     keys = np.array(sorted([one, other]), np.uint32)
     same = np.ones((2, WIDTH), np.float32)
-    made = StaticEmbedder(keys, np.ones(2, np.float32), same, 2, EmbedderSettings(), datetime.now(UTC))
+    made = StaticEmbedder(keys, np.ones(2, np.float32), same, 2, TrainingSettings(), datetime.now(UTC))
     corpus.indexer.swap(made)
     result = corpus.retriever(lambda: corpus.indexer.embedder).retrieve(HR, "경조사", threshold=0)
     (found,) = [candidate for candidate in result.candidates if candidate.chunk.id == "dinner"]
     assert {stage.stage: stage.rank for stage in found.stages} == {DENSE: 1, "fused": 1}
     # An embedder other than the one the rows were written with is not mixed in.
-    newer = StaticEmbedder(keys, np.ones(2, np.float32), 2 * same, 2, EmbedderSettings(), datetime.now(UTC))
+    newer = StaticEmbedder(keys, np.ones(2, np.float32), 2 * same, 2, TrainingSettings(), datetime.now(UTC))
     (degradation,) = corpus.retriever(lambda: newer).retrieve(HR, "연차휴가").degradations
     assert (degradation.stage, "swapped" in degradation.reason) == (DENSE, True)
     corpus.close()

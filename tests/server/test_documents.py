@@ -51,7 +51,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory, web: str) -> Iterator[Runt
     settings = Settings.model_validate({
         "data_dir": tmp_path_factory.mktemp("documents") / "data",
         "parsing": {"ocr": "off"},
-        "embedder": {"enabled": False},
+        "embedder": {"provider": "none"},
         "fetch": {"private_hosts": [web.removeprefix("http://")]},
         "auth": {"requests_per_minute": 1_000_000, "burst": 1_000_000},
     })  # fmt: skip
