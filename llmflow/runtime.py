@@ -7,20 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
+from llmflow.errors import ConflictError
 from llmflow.generation.answer import Answerer, AnswerEvent, Finished, TextDelta
 from llmflow.generation.cache import AnswerCache, Lookup, question_vector
-from llmflow.ingestion.indexing import Indexer
+from llmflow.ingestion.embedding import writer_of
+from llmflow.ingestion.endings import Endings
+from llmflow.ingestion.indexing import Indexer, encode_chunks
+from llmflow.ingestion.intake import Intake
 from llmflow.ingestion.leases import Worker
 from llmflow.ingestion.pipeline import Ingester, Outcome
-from llmflow.ingestion.training import EmbedderTrainer, Trained, load_embedder
+from llmflow.ingestion.reindexing import Reindexed, reindex
+from llmflow.ingestion.training import EmbedderTrainer, Progress, Trained
+from llmflow.korean import AnalyzedText, analyze
+from llmflow.models.cross_encoder import open_cross_encoder
+from llmflow.models.embedder import Embedded, Embedder, EmbedderInput, open_embedder
 from llmflow.models.llm import LLMClient, Message
+from llmflow.models.sparse import encode
 from llmflow.pii.masker import Masker
+from llmflow.retrieval.head import HeadStages
 from llmflow.retrieval.pipeline import Retriever
-from llmflow.schema import Answer, Document, RetrievalResult, Scope
+from llmflow.retrieval.reranking import open_reranker
+from llmflow.retrieval.texts import TextRanker, TextRanking
+from llmflow.schema import Answer, Document, RerankMode, RetrievalResult, Scope
 from llmflow.settings import Settings
 from llmflow.stores.database import Database
 from llmflow.stores.feedback import FeedbackStore
@@ -112,15 +124,22 @@ class Runtime:
         return VectorStore(
             self.settings.vectors_uri,
             self.settings.vectors.collection,
-            self.settings.embedder.dimensions,
+            self.settings.embedder.training.dimensions,
             token.get_secret_value() if token else None,
         )
 
     @cached_property
+    def embedding_model(self) -> Embedder | None:
+        """The model that embeds texts; None where that is trained on the documents, or nothing."""
+        return open_embedder(self.settings.embedder)
+
+    @cached_property
     def indexer(self) -> Indexer:
         """The writer of vectors and index."""
-        enabled = self.settings.embedder.enabled
-        embedder = load_embedder(self.settings.models_dir, self.vectors.version) if enabled else None
+        settings = self.settings
+        return self._indexer(writer_of(self.vectors, settings.embedder, settings.models_dir, self.embedding_model))
+
+    def _indexer(self, embedder: Embedder | None) -> Indexer:
         # What a killed ingestion left half written is not found until it is finished.
         unfinished = self.database.unfinished_ids()
         rows = (row for row in self.vectors.rows() if row.chunk.document_id not in unfinished)
@@ -133,30 +152,66 @@ class Runtime:
         return EmbedderTrainer(self.settings.models_dir, self.settings.embedder, self.indexer)
 
     @cached_property
-    def ingester(self) -> Ingester:
+    def endings(self) -> Endings:
+        """What became of jobs."""
+        return Endings(self.database, self.queue, self.objects, self.indexer if self.owner else None)
+
+    @cached_property
+    def intake(self) -> Intake:
         """Files in."""
+        indexer = self.indexer if self.owner else None
+        return Intake(self.database, self.worker, self.objects, indexer, self.endings)
+
+    @cached_property
+    def ingester(self) -> Ingester:
+        """Jobs through the stages."""
+        settings = self.settings
         return Ingester(
+            self.intake,
+            self.endings,
             self.database,
             self.queue,
             self.worker,
             self.objects,
             self.indexer if self.owner else None,
+            self.indexer.encode
+            if self.owner
+            else partial(encode_chunks, settings=settings.retrieval, embedder=self.embedding_model),
             self.masker,
-            self.settings,
+            settings,
             self.tracer,
         )
+
+    @cached_property
+    def llm(self) -> LLMClient | None:
+        """The LLM's endpoint; None without one."""
+        return LLMClient(self.settings.llm) if self.settings.llm.base_url else None
+
+    @cached_property
+    def head(self) -> HeadStages:
+        """The models that rerank."""
+        cross_encoder = open_cross_encoder(self.settings.cross_encoder)
+        reranker = open_reranker(self.settings.reranker, self.llm, self.keyvalue)
+        return HeadStages(cross_encoder, reranker, self.settings)
 
     @cached_property
     def retriever(self) -> Retriever:
         """Candidates out."""
         indexer = self.indexer
-        return Retriever(indexer.index, self.vectors, lambda: indexer.embedder, self.settings.retrieval, self.tracer)
+        return Retriever(
+            indexer.index, self.vectors, lambda: indexer.embedder, self.head, self.settings.retrieval, self.tracer
+        )
+
+    @cached_property
+    def text_ranker(self) -> TextRanker:
+        """Ranks texts that are in no store."""
+        indexer = self.indexer
+        return TextRanker(lambda: indexer.embedder, self.head, self.settings.retrieval, self.tracer)
 
     @cached_property
     def answerer(self) -> Answerer:
         """Answers out."""
-        llm = LLMClient(self.settings.llm) if self.settings.llm.base_url else None
-        return Answerer(self.settings.generation, llm, lambda text: self.masker.mask(text).text)
+        return Answerer(self.settings.generation, self.llm, lambda text: self.masker.mask(text).text)
 
     @cached_property
     def cache(self) -> AnswerCache:
@@ -183,7 +238,7 @@ class Runtime:
         """
         question_vector("연차휴가는 며칠인가요?")
         self.masker.mask("연차휴가")
-        for part in (self.retriever, self.answerer, self.ingester, self.trainer, self.keyvalue, self.traces):
+        for part in (self.retriever, self.text_ranker, self.answerer, self.ingester, self.trainer, self.keyvalue, self.traces):
             assert part is not None
 
     def ingest(
@@ -209,6 +264,17 @@ class Runtime:
             trace.update(output=trained and trained.version)
             return trained
 
+    def reindex(self, progress: Progress | None = None) -> Reindexed:
+        """See :func:`llmflow.ingestion.reindexing.reindex`."""
+        operator = Scope(self.settings.tenant, (self.settings.department,))
+        with self.tracer.acting(operator), self.tracer.observe("reindex", kind="chain") as trace:
+            settings = self.settings.embedder
+            indexer = self._indexer(None)
+            trainer = EmbedderTrainer(self.settings.models_dir, settings, indexer)
+            done = reindex(indexer, trainer, self.embedding_model, settings, progress)
+            trace.update(output=done.after)
+            return done
+
     def search(
         self,
         scope: Scope,
@@ -216,13 +282,36 @@ class Runtime:
         top_k: int | None = None,
         threshold: float | None = None,
         documents: frozenset[str] | None = None,
+        rerank: RerankMode | None = None,
+        explain: bool = False,
     ) -> RetrievalResult:
         """See :meth:`llmflow.retrieval.pipeline.Retriever.retrieve`."""
         with (
             self.tracer.acting(scope),
             self.tracer.observe("search", kind="chain", input=self.masker.mask(question).text),
         ):
-            return self.retriever.retrieve(scope, question, top_k, threshold, documents)
+            return self.retriever.retrieve(scope, question, top_k, threshold, documents, rerank, explain)
+
+    def rank(self, question: str, texts: Sequence[str], mode: RerankMode | None = None) -> TextRanking:
+        """See :meth:`llmflow.retrieval.texts.TextRanker.rank`."""
+        return self.text_ranker.rank(question, texts, mode)
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts by the embedder of the stored documents.
+
+        Raises:
+            ConflictError: there is none yet.
+            UpstreamError: the model's server failed.
+        """
+        embedder = self.indexer.embedder
+        if embedder is None:
+            raise ConflictError(
+                "there is no embedder: embedder.provider is none, or its training waits for"
+                f" {self.settings.embedder.training.min_chunks:,} chunks (embedder.training.min_chunks)",
+                param="model",
+            )
+        terms = (encode(AnalyzedText(tuple(body)), self.settings.retrieval).chunk for body in analyze(texts))
+        return embedder.documents([EmbedderInput(text, each) for text, each in zip(texts, terms, strict=True)])
 
     def ask(self, scope: Scope, question: str, top_k: int | None = None) -> Answer:
         """Retrieve and answer."""
@@ -290,7 +379,7 @@ class Runtime:
     def close(self) -> None:
         """Release what was opened; traces are written out."""
         opened = self.__dict__
-        for name in ("trainer", "retriever", "worker", "vectors", "database", "keyvalue", "tracer"):
+        for name in ("trainer", "retriever", "text_ranker", "worker", "vectors", "database", "keyvalue", "tracer"):
             if name in opened:
                 opened.pop(name).close()
         if "ownership" in opened:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Literal
 
 MetadataValue = str | int | float | bool | None
+RerankMode = Literal["none", "cross_encoder", "llm"]
+"""The only model to rerank with, or none."""
 
 
 class ElementType(StrEnum):
@@ -242,15 +244,24 @@ class StageScore:
 
 
 @dataclass(frozen=True, slots=True)
+class StageNote:
+    """What a stage has to say of a candidate in words, for who asks for an explanation."""
+
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A chunk with the answer to "why is this here": its score in every stage it passed.
 
-    ``score`` is the final score in [0, 1].
+    ``score`` is the final score in [0, 1]. ``notes`` are there where an explanation was asked for.
     """
 
     chunk: Chunk
     score: float
     stages: tuple[StageScore, ...] = ()
+    notes: tuple[StageNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +273,16 @@ class Degradation:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """A relation of the graph that was walked on the way to a candidate; ``chunk_id`` is where it is written."""
+
+    subject: str
+    relation: str
+    object: str
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalResult:
     """Candidates in final order, milliseconds per stage, and what went wrong on the way."""
 
@@ -270,6 +291,7 @@ class RetrievalResult:
     timings_ms: dict[str, float] = field(default_factory=dict)
     degradations: tuple[Degradation, ...] = ()
     trace_id: str | None = None
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -171,8 +171,8 @@ class RerankerSettings(_Section):
 
     method: Literal["none", "listwise", "pointwise", "setwise", "permutation"] = Field(
         "none",
-        description="`listwise`: one token for up to 20 passages; `pointwise`: yes or no a passage; `setwise`: the best"
-        " of small sets; `permutation`: a written order, in sliding windows (RankGPT).",
+        description="`listwise`: one token for a window of passages (FIRST); `pointwise`: yes or no a passage;"
+        " `setwise`: the best of small sets; `permutation`: a written order of a window (RankGPT).",
     )
     model: str | None = Field(None, description="Served model or LoRA adapter; default: `llm.model`.")
     depth: int = Field(20, ge=2, le=100, description="Candidates reranked.")
@@ -184,14 +184,23 @@ class RerankerSettings(_Section):
         0.2, ge=0, le=1, description="`listwise` asks again in reverse where the first two are closer than this."
     )
     set_size: int = Field(4, ge=3, le=20, description="Passages in a set of `setwise`.")
-    window: int = Field(20, ge=2, le=20, description="Passages in a window of `permutation`.")
-    step: int = Field(10, ge=1, le=19, description="Passages between two windows of `permutation`.")
+    head: int = Field(10, ge=1, le=100, description="Passages `setwise` puts in order; the others follow as they stood.")
+    window: int = Field(20, ge=2, le=20, description="Passages in a window of `listwise` and `permutation`.")
+    step: int = Field(
+        10, ge=1, le=19, description="Passages between two windows, where there are more; less than `window`."
+    )
     concurrency: int = Field(8, ge=1, description="Requests of one question side by side.")
     slope: float = Field(1.0, gt=0, description="Calibration: the log-odds are multiplied by this ...")
     intercept: float = Field(0.0, description="... and this is added, before they become a score in 0 to 1.")
     cache_ttl_s: int = Field(
         3600, ge=0, description="Seconds scores are kept for the same question and passages; 0: never."
     )
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> Self:
+        if self.step >= self.window:
+            raise ValueError(f"step is {self.step}; it must be less than window, which is {self.window}")
+        return self
 
 
 class GraphSettings(_Section):

@@ -158,15 +158,22 @@ def _vectors(runtime: Runtime) -> Finding:
 
 
 def _embedder(runtime: Runtime) -> Finding:
+    from llmflow.models.static_embedder import StaticEmbedder
+
     settings = runtime.settings.embedder
     if settings.provider == "none":
         return Finding("ok", "switched off (embedder.provider); search is lexical")
     embedder = runtime.indexer.embedder
+    if embedder is not None and not isinstance(embedder, StaticEmbedder):
+        terms = ", learned term weights" if embedder.learns_terms else ""
+        return Finding("ok", f"{embedder.version}, {embedder.dimensions} dimensions{terms}")
     if runtime.embedder_due():
         detail = "none yet" if embedder is None else f"{embedder.version}, trained on {embedder.trained_on:,} chunks"
         return Finding("warn", f"{detail}; the documents have outgrown it", "run `llmflow train-embedder`")
     if embedder is None:
-        return Finding("ok", f"none; it is trained from {settings.training.min_chunks:,} chunks on (embedder.training.min_chunks)")
+        return Finding(
+            "ok", f"none; it is trained from {settings.training.min_chunks:,} chunks on (embedder.training.min_chunks)"
+        )
     return Finding("ok", f"{embedder.version}, trained on {embedder.trained_on:,} chunks")
 
 

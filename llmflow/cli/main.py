@@ -19,6 +19,7 @@ from llmflow.cli import (
     ingesting,
     keys,
     masking,
+    reindexing,
     searching,
     serving,
     tracing,
@@ -43,6 +44,7 @@ app.command()(answering.ask)
 app.command("documents")(documents.show)
 app.command()(documents.delete)
 app.command()(training.train_embedder)
+app.command()(reindexing.reindex)
 app.command()(tracing.traces)
 app.command()(serving.serve)
 app.command()(worker.worker)

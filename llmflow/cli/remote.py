@@ -18,10 +18,11 @@ from llmflow.errors import LLMFlowError, NotFoundError, StoreHeldError, Upstream
 from llmflow.generation.answer import AnswerEvent, Discarded, Finished, TextDelta
 from llmflow.ingestion.files import find_files
 from llmflow.ingestion.pipeline import Outcome
+from llmflow.ingestion.reindexing import Reindexed
 from llmflow.ingestion.training import Trained
 from llmflow.models.llm import Message
 from llmflow.runtime import Runtime
-from llmflow.schema import Answer, Document, Job, JobStatus, RetrievalResult, Role, Scope
+from llmflow.schema import Answer, Document, Job, JobStatus, RerankMode, RetrievalResult, Role, Scope
 from llmflow.settings import Settings
 from llmflow.stores.keys import KeyStore
 from llmflow.stores.ownership import owner_of
@@ -101,6 +102,17 @@ class RemoteRuntime(Runtime):
             param="data_dir",
         )
 
+    def reindex(self, progress: Callable[[int, int], None] | None = None) -> Reindexed:
+        """The server keeps to its embedder while it runs.
+
+        Raises:
+            StoreHeldError: always.
+        """
+        raise StoreHeldError(
+            f"the server at {self._url} holds the stores, embedded as it was started; to reindex, stop the server",
+            param="data_dir",
+        )
+
     def search(
         self,
         scope: Scope,
@@ -108,10 +120,12 @@ class RemoteRuntime(Runtime):
         top_k: int | None = None,
         threshold: float | None = None,
         documents: frozenset[str] | None = None,
+        rerank: RerankMode | None = None,
+        explain: bool = False,
     ) -> RetrievalResult:
         """See :meth:`Runtime.search`; a command names no documents."""
         assert documents is None
-        body = {"query": question, "top_k": top_k, "threshold": threshold}
+        body = {"query": question, "top_k": top_k, "threshold": threshold, "rerank": rerank, "explain": explain}
         return TypeAdapter(RetrievalResult).validate_python(self._call("POST", "/v1/retrieve", body))
 
     def ask_streaming(

@@ -12,10 +12,12 @@ from llmflow.cli.output import printable
 from llmflow.cli.render import SHORT_ID, table
 from llmflow.cli.snippets import snippet
 from llmflow.retrieval.fusion import FUSED
-from llmflow.retrieval.legs import DENSE, LEXICAL, REFERENCE
+from llmflow.retrieval.head import CROSS_ENCODER, DIVERSIFY, RERANK
+from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE
 from llmflow.schema import Answer, Candidate, Degradation, RetrievalResult
 
-_LEGS = (*LEXICAL, DENSE, REFERENCE)
+_LEGS = (*LEXICAL, DENSE, SPARSE, GRAPH, MEMORY, REFERENCE)
+_STAGES = (*_LEGS, FUSED, CROSS_ENCODER, RERANK, DIVERSIFY)
 _MAX_QUOTE = 200
 
 
@@ -50,6 +52,7 @@ def print_stages(console: Console, result: RetrievalResult) -> None:
             scores = {score.stage: f"{score.rank} ({_score(score.score)})" for score in candidate.stages}
             rows.add_row(str(rank), place, *(scores.get(stage, "–") for stage in stages))
         console.print(rows)
+        _print_notes(console, result.candidates)
     else:
         console.print("no passage reached the threshold")
     legs = {name: result.timings_ms[name] for name in _LEGS if name in result.timings_ms}
@@ -61,6 +64,13 @@ def print_stages(console: Console, result: RetrievalResult) -> None:
         facts.add_row("trace", f"llmflow traces {result.trace_id[:SHORT_ID]}")
     console.print()
     console.print(facts)
+
+
+def _print_notes(console: Console, candidates: Sequence[Candidate]) -> None:
+    """What the stages say of the hits in words."""
+    for rank, candidate in enumerate(candidates, 1):
+        for note in candidate.notes:
+            console.print(Text(f"{rank}  {note.stage}: {printable(note.text)}", style="dim"))
 
 
 def print_answer(console: Console, answer: Answer) -> None:
@@ -98,7 +108,7 @@ def print_degradations(console: Console, degradations: Sequence[Degradation]) ->
 def _stages(candidates: Sequence[Candidate]) -> list[str]:
     """Every stage any candidate passed, in the order of the pipeline."""
     passed = {score.stage for candidate in candidates for score in candidate.stages}
-    return [stage for stage in (*_LEGS, FUSED) if stage in passed]
+    return [stage for stage in _STAGES if stage in passed]
 
 
 def _score(score: float) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from llmflow.cli.output import print_json, results, working
 from llmflow.cli.session import Departments, Explain, Json, Session, Tenant, TopK, load
+from llmflow.schema import RerankMode
 
 
 def search(
@@ -18,6 +19,10 @@ def search(
         typer.Option(
             help="Least score of a hit, 0 to 1; 0 lets everything pass.", show_default="setting retrieval.threshold"
         ),
+    ] = None,
+    rerank: Annotated[
+        RerankMode | None,
+        typer.Option(help="The only model to rerank with.", show_default="all that are configured"),
     ] = None,
     explain: Explain = False,
     tenant: Tenant = None,
@@ -37,7 +42,7 @@ def search(
     session = Session(tenant, department)
     with session.runtime() as runtime, working("searching"):
         load(runtime)
-        result = runtime.search(session.scope, question, top_k, threshold)
+        result = runtime.search(session.scope, question, top_k, threshold, rerank=rerank, explain=explain)
     if as_json:
         print_json(result)
         return

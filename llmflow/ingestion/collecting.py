@@ -14,8 +14,10 @@ from huey import crontab
 
 from llmflow.errors import ConfigurationError, InvalidInputError, LLMFlowError, NotFoundError
 from llmflow.ingestion.guarding import check_url
+from llmflow.ingestion.intake import Intake, Upload
+from llmflow.ingestion.leases import Worker
 from llmflow.ingestion.listing import Item, Listing, list_folder, list_prefix, list_urls
-from llmflow.ingestion.pipeline import Ingester, Upload
+from llmflow.ingestion.pipeline import Ingester
 from llmflow.schema import Job, JobStatus, Scope
 from llmflow.settings import CollectionSettings, Settings
 from llmflow.stores.collected import CollectedStore, Seen
@@ -46,9 +48,17 @@ class Collector:
     """
 
     def __init__(
-        self, database: Database, ingester: Ingester, settings: Settings, dispatch: Callable[[Job], object]
+        self,
+        database: Database,
+        worker: Worker,
+        intake: Intake,
+        ingester: Ingester,
+        settings: Settings,
+        dispatch: Callable[[Job], object],
     ) -> None:
         self._store = CollectedStore(database.engine)
+        self._worker = worker
+        self._intake = intake
         self._ingester = ingester
         self._settings = settings
         self._dispatch = dispatch
@@ -96,9 +106,9 @@ class Collector:
         is_there = known is not None and known.exists
         if is_there and mark is not None and known is not None and known.mark == mark:
             return "unchanged"
-        with self._ingester.scratch() as scratch:
+        with self._worker.scratch() as scratch:
             name, path = item.bring(Path(scratch), self._settings.parsing.max_file_mb)
-            job = self._ingester.submit(scope, settings.department, Upload(item.source, name), path)
+            job = self._intake.submit(scope, settings.department, Upload(item.source, name), path)
         self._store.note(settings.name, scope.tenant, settings.department, item.source, mark or "")
         if job.status is JobStatus.DONE:
             return "unchanged"

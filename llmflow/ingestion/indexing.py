@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, compress
 
 import numpy as np
 
+from llmflow.ingestion.embedding import adopt, embed_rows
+from llmflow.models.embedder import Embedder
 from llmflow.models.sparse import analyze_chunks, encode
 from llmflow.models.static_embedder import StaticEmbedder
 from llmflow.schema import Chunk, Scope
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import SearchIndex
-from llmflow.stores.vectors import ChunkRow, VectorStore
+from llmflow.stores.vectors import NO_EMBEDDER, ChunkRow, VectorStore
+
+_EMBED_BATCH = 500
 
 
 class Indexer:
@@ -25,7 +28,7 @@ class Indexer:
     """
 
     def __init__(
-        self, store: VectorStore, index: SearchIndex, settings: RetrievalSettings, embedder: StaticEmbedder | None
+        self, store: VectorStore, index: SearchIndex, settings: RetrievalSettings, embedder: Embedder | None
     ) -> None:
         self.store = store
         self.index = index
@@ -33,8 +36,8 @@ class Indexer:
         self._settings = settings
 
     def encode(self, chunks: Sequence[Chunk]) -> list[ChunkRow]:
-        """Rows for this store; their embeddings are still zero."""
-        return encode_chunks(chunks, self._settings, self.store.dimensions)
+        """Rows for this store; see :func:`encode_chunks`."""
+        return encode_chunks(chunks, self._settings, self.embedder)
 
     def replace(self, scope: Scope, document_id: str, rows: Sequence[ChunkRow]) -> None:
         """The store stage: rows take the place of whatever the document had."""
@@ -43,10 +46,17 @@ class Indexer:
             self.add(scope, rows)
 
     def add(self, scope: Scope, rows: Sequence[ChunkRow]) -> None:
-        """Write rows of new documents."""
+        """Write rows of new documents.
+
+        Raises:
+            ConfigurationError: the rows already there are of another embedder.
+            UpstreamError: the embedder's server failed.
+        """
         with self.store.writing():
+            if self.embedder is not None and adopt(self.store, self.embedder):
+                self.index.replace_all([], self.store.version)
             # Under the lock, so that the embedder is the one of the rows already there.
-            rows = _embed(rows, self.embedder)
+            rows = embed_rows(rows, self.embedder, self.store.dimensions)
             self.store.upsert(scope, rows)
             self.index.upsert(rows)
 
@@ -61,27 +71,41 @@ class Indexer:
         segments = self.index.view(scope).segments
         return Counter(chain.from_iterable(compress(segment.documents, segment.live) for segment in segments))
 
-    def swap(self, embedder: StaticEmbedder) -> None:
-        """Embed every row with another embedder and swap the result in; readers see no gap."""
+    def swap(self, embedder: Embedder | None, progress: Callable[[int, int], None] | None = None) -> None:
+        """Embed every row with another embedder, or none, and swap the result in; readers see no gap.
+
+        Args:
+            progress: told the number of rows done and of rows in all.
+
+        Raises:
+            UpstreamError: the embedder's server failed; nothing has changed.
+        """
         with self.store.writing():
-            rows = _embed(list(self.store.rows()), embedder)
-            self.store.rebuild(embedder.version, rows)
-            self.index.replace_all(rows, embedder.version)
+            version = NO_EMBEDDER if embedder is None else embedder.version
+            dimensions = self.store.default_dimensions if embedder is None else embedder.dimensions
+            old, rows = list(self.store.rows()), list[ChunkRow]()
+            for start in range(0, len(old), _EMBED_BATCH):
+                rows += embed_rows(old[start : start + _EMBED_BATCH], embedder, dimensions)
+                if progress is not None:
+                    progress(len(rows), len(old))
+            learns_terms = embedder is not None and embedder.learns_terms
+            self.store.rebuild(version, rows, dimensions, learns_terms=learns_terms)
+            self.index.replace_all(rows, version)
             self.embedder = embedder
 
 
-def encode_chunks(chunks: Sequence[Chunk], settings: RetrievalSettings, dimensions: int) -> list[ChunkRow]:
-    """Rows with sparse vectors; their embeddings, ``dimensions`` wide, are still zero."""
+def encode_chunks(chunks: Sequence[Chunk], settings: RetrievalSettings, embedder: Embedder | None) -> list[ChunkRow]:
+    """The embed stage: rows with sparse vectors and, where a model makes them, embeddings.
+
+    The trained embedder's are made when the rows are written: it may be swapped until then.
+
+    Raises:
+        UpstreamError: the embedder's server failed.
+    """
     encoded = [encode(text, settings) for text in analyze_chunks(chunks)]
-    return [
-        ChunkRow(chunk, text.chunk, text.passages, np.zeros(dimensions, np.float32))
+    rows = [
+        ChunkRow(chunk, text.chunk, text.passages, np.zeros(0, np.float32))
         for chunk, text in zip(chunks, encoded, strict=True)
     ]
-
-
-def _embed(rows: Sequence[ChunkRow], embedder: StaticEmbedder | None) -> list[ChunkRow]:
-    """Rows with the embedder's vectors, made from their sparse vectors."""
-    if embedder is None or not rows:
-        return list(rows)
-    vectors = embedder.encode([row.lexical for row in rows])
-    return [dataclasses.replace(row, embedding=vector) for row, vector in zip(rows, vectors, strict=True)]
+    model = None if isinstance(embedder, StaticEmbedder) else embedder
+    return rows if model is None else embed_rows(rows, model, model.dimensions)

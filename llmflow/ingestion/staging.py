@@ -6,6 +6,7 @@ killed one loses nothing.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Sequence
@@ -16,12 +17,14 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from llmflow.schema import Chunk
+from llmflow.stores.objects import ObjectStore, staged_folder, staged_key
+from llmflow.stores.queue import Claim
 from llmflow.stores.vectors import ChunkRow, SparseVector
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document ready to be stored: its rows without embeddings, and what its row will say.
+    """A document ready to be stored: its rows, and what its row will say.
 
     ``failure`` is (reason, message) of one that cannot be ingested and has no rows.
     """
@@ -35,11 +38,34 @@ class Prepared:
 _CHUNK = TypeAdapter(Chunk)
 
 
-def pack(prepared: Prepared) -> bytes:
+def leave_rows(objects: ObjectStore, claim: Claim, prepared: Prepared) -> None:
+    """Put what an attempt prepared where the owner looks for it."""
+    key = staged_key(claim.document.id, f"{claim.job.id}.{claim.job.attempts:09d}")
+    objects.put(claim.scope, key, _pack(prepared))
+
+
+def find_rows(objects: ObjectStore, claim: Claim) -> Prepared | None:
+    """What the latest attempt of a job has left; None if nothing."""
+    keys = objects.keys(claim.scope, staged_folder(claim.document.id))
+    own = [key for key in keys if key.rpartition("/")[2].startswith(f"{claim.job.id}.")]
+    if not own:
+        return None
+    with objects.open(claim.scope, max(own)) as content:
+        return _unpack(content.read())
+
+
+def _pack(prepared: Prepared) -> bytes:
     """As compressed JSON."""
     value = {
         "rows": [
-            {"chunk": asdict(row.chunk), "lexical": _pairs(row.lexical), "passages": [_pairs(p) for p in row.passages]}
+            {
+                "chunk": asdict(row.chunk),
+                "lexical": _pairs(row.lexical),
+                "passages": [_pairs(p) for p in row.passages],
+                "embedding": base64.b64encode(row.embedding.astype("<f4").tobytes()).decode(),
+                "learned": _pairs(row.learned),
+                "embedder": row.embedder,
+            }
             for row in prepared.rows
         ],
         "entities_count": prepared.entities_count,
@@ -49,15 +75,16 @@ def pack(prepared: Prepared) -> bytes:
     return gzip.compress(json.dumps(value, ensure_ascii=False).encode(), compresslevel=1)
 
 
-def unpack(content: bytes, dimensions: int) -> Prepared:
-    """What :func:`pack` packed, with embeddings of zeros, ``dimensions`` wide."""
+def _unpack(content: bytes) -> Prepared:
     value: dict[str, Any] = json.loads(gzip.decompress(content))
     rows = tuple(
         ChunkRow(
             _CHUNK.validate_python(row["chunk"]),
             _vector(row["lexical"]),
             tuple(_vector(passage) for passage in row["passages"]),
-            np.zeros(dimensions, np.float32),
+            np.frombuffer(base64.b64decode(row["embedding"]), "<f4").astype(np.float32),
+            _vector(row["learned"]),
+            row["embedder"],
         )
         for row in value["rows"]
     )

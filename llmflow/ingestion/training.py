@@ -22,7 +22,6 @@ from llmflow.models.static_training import train
 from llmflow.schema import Chunk
 from llmflow.settings import EmbedderSettings
 
-NO_EMBEDDER = "none"
 _ANALYZE_BATCH = 500
 
 Progress = Callable[[int, int], None]
@@ -47,6 +46,7 @@ class EmbedderTrainer:
     def __init__(self, folder: Path, settings: EmbedderSettings, indexer: Indexer) -> None:
         self._folder = folder
         self._enabled = settings.provider == "static"
+        self._model = settings.provider if settings.provider not in ("static", "none") else None
         self._settings = settings.training
         self._indexer = indexer
         self._running = threading.Lock()
@@ -59,7 +59,7 @@ class EmbedderTrainer:
             return False
         chunks = self._indexer.index.count()
         embedder = self._indexer.embedder
-        seen = 0 if embedder is None else embedder.trained_on
+        seen = embedder.trained_on if isinstance(embedder, StaticEmbedder) else 0
         return chunks >= max(self._settings.min_chunks, seen * (1 + self._settings.growth))
 
     def train(self, progress: Progress | None = None) -> Trained | None:
@@ -67,7 +67,13 @@ class EmbedderTrainer:
 
         Raises:
             InvalidInputError: there are too few chunks, or a training runs already.
+            ConfigurationError: the settings name an embedder that is not trained.
         """
+        if self._model:
+            raise ConfigurationError(
+                f"embedder.provider is {self._model}, which is not trained here; only static is",
+                param="embedder.provider",
+            )
         if not self._running.acquire(blocking=False):
             raise InvalidInputError("an embedder is being trained already; wait for it to end")
         try:
@@ -110,20 +116,3 @@ class EmbedderTrainer:
                 yield from analyze_chunks(batch)
                 batch = []
         yield from analyze_chunks(batch)
-
-
-def load_embedder(folder: Path, version: str) -> StaticEmbedder | None:
-    """The embedder that wrote the store's vectors; None where they were written without one.
-
-    Raises:
-        ConfigurationError: its folder is gone.
-    """
-    if version == NO_EMBEDDER:
-        return None
-    if not (folder / version).is_dir():
-        raise ConfigurationError(
-            f"the stored vectors were written by embedder {version}, but {folder / version} is gone; restore it from a"
-            " backup, or set embedder.provider to none (`llmflow train-embedder` then makes a new one)",
-            param="data_dir",
-        )
-    return StaticEmbedder.load(folder / version)

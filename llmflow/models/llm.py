@@ -8,63 +8,43 @@ answer, streams that end early, chunks that are no chunks, no headers taken from
 from __future__ import annotations
 
 import json
-import queue
-import random
-import threading
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from llmflow.errors import ConfigurationError, UpstreamError
+from llmflow.models.llm_scoring import (
+    Label,
+    LabelLogprobs,
+    find_labels,
+    label_options,
+    read_label_logprobs,
+    unchecked_labels,
+)
+from llmflow.models.llm_streaming import Message, StreamingEndpoint, TokenStream, Usage, without_thoughts
+from llmflow.models.serving import ModelServer, excerpt
 from llmflow.settings import LLMSettings
 
-if TYPE_CHECKING:
-    import httpx
+__all__ = ["Completion", "LLMClient", "Label", "LabelLogprobs", "Message", "TokenStream", "Usage"]
 
-_RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504})
-_BACKOFF_S = 0.5
-_THOUGHTS = ("<think>", "</think>")
-
-
-class Message(TypedDict):
-    """One turn of a chat: ``role`` is system, user or assistant."""
-
-    role: str
-    content: str
+_SEED = 0
+_NO_MODEL_LIST = frozenset({404, 405, 501})
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call, as the endpoint counted them."""
+class Completion:
+    """A whole answer. ``finish_reason`` is "length" where ``max_tokens`` cut it off."""
 
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class TokenStream(Iterator[str]):
-    """The pieces of one answer as they arrive.
-
-    ``finish_reason`` ("stop", "length", ...) and ``usage`` are known once the stream is
-    exhausted, and stay None if the endpoint does not say.
-    """
-
-    def __init__(self, client: LLMClient, messages: Sequence[Message]) -> None:
-        self.finish_reason: str | None = None
-        self.usage: Usage | None = None
-        self._pieces = _without_thoughts(client._pieces(self, messages))
-
-    def __next__(self) -> str:
-        return next(self._pieces)
-
-    def close(self) -> None:
-        """Stop listening; the endpoint stops generating once it notices."""
-        self._pieces.close()
+    text: str
+    finish_reason: str | None
+    usage: Usage
 
 
 class LLMClient:
-    """Chat completions from ``settings.base_url``; one connection pool, safe between threads.
+    """Chat completions from ``settings.base_url``; safe between threads.
+
+    Streamed answers and whole calls have a circuit breaker each: calls with a short deadline that
+    were too late do not stop answers.
 
     Raises:
         ConfigurationError: ``settings.base_url`` is not set.
@@ -77,7 +57,12 @@ class LLMClient:
                 param="llm.base_url",
             )
         self.settings = settings
-        self.url = settings.base_url.rstrip("/") + "/chat/completions"
+        self._streaming = StreamingEndpoint(settings.base_url, settings)
+        address = settings.base_url.rstrip("/")
+        root = address.removesuffix("/v1")  # vLLM's own paths are above /v1
+        self._api = address.removeprefix(root)
+        self._server = ModelServer("LLM endpoint", root, settings.api_key, settings, "llm.base_url")
+        self._is_vllm: bool | None = None
 
     def stream(self, messages: Sequence[Message]) -> TokenStream:
         """Generate an answer piece by piece; the call is made when the first piece is asked for.
@@ -86,196 +71,164 @@ class LLMClient:
 
         Raises:
             UpstreamError: while iterating; the endpoint cannot be reached, refuses the call,
-                answers in no known form, ends early, or ``timeout_s`` is over.
+                answers in no known form, ends early, ``timeout_s`` is over, or the breaker is open.
         """
-        return TokenStream(self, messages)
+        return TokenStream(self._streaming, messages)
 
     def complete(self, messages: Sequence[Message]) -> str:
         """Generate a whole answer; errors as :meth:`stream`."""
         return "".join(self.stream(messages))
 
-    def _pieces(self, stream: TokenStream, messages: Sequence[Message]) -> Iterator[str]:
-        deadline = time.monotonic() + self.settings.timeout_s
-        for attempt in range(self.settings.retries + 1):
-            started = False
-            try:
-                for piece in self._attempt(stream, messages, deadline):
-                    started = True
-                    yield piece
-                return
-            except _RetryableError as error:
-                pause = error.retry_after or _BACKOFF_S * 2**attempt * random.uniform(0.75, 1.25)
-                last_try = attempt == self.settings.retries or time.monotonic() + pause >= deadline
-                if started or last_try:
-                    raise self._failed(str(error)) from error.__cause__
-                time.sleep(pause)
+    def complete_text(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int,
+        model: str | None = None,
+        deadline: float | None = None,
+        pattern: str | None = None,
+    ) -> Completion:
+        """Generate a whole answer at temperature 0, without thinking first.
 
-    def _attempt(self, stream: TokenStream, messages: Sequence[Message], deadline: float) -> Iterator[str]:
-        """One call. A thread reads, so that the deadline holds however slowly bytes drip in."""
-        events: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
-        stopped = threading.Event()
-        body = self._body(messages)
+        Args:
+            model: served model or adapter; default from the settings.
+            deadline: ``time.monotonic()`` at which it must be there; ``timeout_s`` from now at most.
+            pattern: regular expression the answer matches in full. Only vLLM keeps to it; other
+                servers are not told.
 
-        def read() -> None:
-            try:
-                for data in self._server_events(body, stopped):
-                    events.put(data)
-                events.put(None)
-            except Exception as error:  # handed to the waiting thread
-                events.put(error)
+        Raises:
+            UpstreamError: the endpoint cannot be reached, refuses the call, answers in another
+                form or too late, or its breaker is open.
+        """
+        options: dict[str, Any] = {"max_tokens": max_tokens}
+        if pattern is not None and self.is_vllm(deadline):
+            options["structured_outputs"] = {"regex": pattern}
+        reply = self._chat(messages, model, deadline, options)
+        return self._completion(reply)
 
-        threading.Thread(target=read, name="llm-stream", daemon=True).start()
-        try:
-            while True:
-                try:
-                    event = events.get(timeout=max(deadline - time.monotonic(), 0.001))
-                except queue.Empty:
-                    raise self._failed(
-                        f"gave no complete answer within llm.timeout_s={self.settings.timeout_s:g} s; raise it,"
-                        " lower llm.max_tokens, or look at the endpoint's load"
-                    ) from None
-                if isinstance(event, Exception):
-                    raise event
-                if event is None:
-                    break
-                if event == "[DONE]":
-                    return
-                if text := self._text_of(stream, event):
-                    yield text
-        finally:
-            stopped.set()
-        if stream.finish_reason is None:
-            raise _RetryableError("the answer broke off before its end; look at the endpoint's log")
+    def complete_json(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], deadline: float | None = None
+    ) -> dict[str, Any]:
+        """Generate a JSON object that follows a JSON schema, of at most ``max_tokens`` tokens.
 
-    def _body(self, messages: Sequence[Message]) -> dict[str, Any]:
-        return {
-            "model": self.settings.model,
-            "messages": list(messages),
-            "temperature": self.settings.temperature,
+        Whether it does follow the schema is for the caller to check: servers differ in what of a
+        schema they keep to.
+
+        Raises:
+            UpstreamError: as :meth:`complete_text`, and where the answer is no JSON object.
+        """
+        form = {"name": "answer", "schema": dict(schema), "strict": True}
+        options = {
             "max_tokens": self.settings.max_tokens,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            "response_format": {"type": "json_schema", "json_schema": form},
         }
-
-    def _server_events(self, body: dict[str, Any], stopped: threading.Event) -> Iterator[str]:
-        """The ``data:`` fields of the answer; errors are already in their final form."""
-        import httpx
-
+        completion = self._completion(self._chat(messages, None, deadline, options))
         try:
-            with self._http.stream("POST", self.url, json=body) as response:
-                self._check_head(response)
-                for line in _lines(response.iter_bytes()):
-                    if stopped.is_set():
-                        return
-                    if line.startswith("data:"):
-                        yield line[5:].strip()
-        except httpx.TimeoutException as error:
-            raise self._failed(
-                f"did not answer within llm.timeout_s={self.settings.timeout_s:g} s; check that it is up"
-            ) from error
-        except httpx.TransportError as error:
-            raise _RetryableError(
-                f"{error or type(error).__name__}; check that the server runs and that llm.base_url is right"
-            ) from error
-        except httpx.InvalidURL as error:
-            raise self._failed(f"is no valid address ({error}); correct llm.base_url") from error
+            value = json.loads(completion.text)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            advice = (
+                "raise llm.max_tokens" if completion.finish_reason == "length" else "check that it takes json_schema"
+            )
+            raise self._error(f"was asked for a JSON object and wrote {excerpt(completion.text)!r}; {advice}")
+        return value
 
-    def _check_head(self, response: httpx.Response) -> None:
-        if response.status_code in _RETRIED_STATUS:
-            response.read()
-            seconds = response.headers.get("retry-after", "")
-            raise _RetryableError(
-                f"answered HTTP {response.status_code} ({_excerpt(response.text)}); try later or look at its log",
-                retry_after=float(seconds) if seconds.isdigit() else None,
-            )
-        if response.status_code != 200:
-            response.read()
-            raise self._failed(
-                f"answered HTTP {response.status_code} ({_excerpt(response.text)}); {_advice(response.status_code)}"
-            )
-        content_type = response.headers.get("content-type", "")
-        if "text/event-stream" not in content_type:
-            raise self._failed(
-                f"answered {content_type or 'without a content type'} instead of text/event-stream; check that"
-                " llm.base_url is an OpenAI-compatible API (it usually ends in /v1)"
-            )
+    def find_labels(
+        self, texts: Sequence[str], model: str | None = None, deadline: float | None = None
+    ) -> tuple[Label, ...]:
+        """Labels for :meth:`label_logprobs`: each is checked to be exactly one token where an answer starts.
 
-    def _text_of(self, stream: TokenStream, data: str) -> str:
+        Where the server does not tell (only vLLM does), that is logged and the labels go unchecked.
+
+        Raises:
+            ConfigurationError: a label is not exactly one token of the served tokenizer.
+            UpstreamError: as :meth:`complete_text`.
+        """
+        if not self.is_vllm(deadline):
+            return unchecked_labels(self._server, texts)
+        return find_labels(self._server, texts, model or self.settings.model, self._template(deadline), deadline)
+
+    def label_logprobs(
+        self,
+        messages: Sequence[Message],
+        labels: Sequence[Label],
+        model: str | None = None,
+        deadline: float | None = None,
+    ) -> LabelLogprobs:
+        """How likely each label is as the first token of the answer; one token is generated.
+
+        Raises:
+            UpstreamError: as :meth:`complete_text`, and where the answer has no log-probabilities.
+            ValueError: there are no labels, or more than 128.
+        """
+        reply = self._chat(messages, model, deadline, label_options(labels))
         try:
-            chunk = json.loads(data)
-            if "error" in chunk:
-                raise self._failed(f"reported an error while answering: {_excerpt(json.dumps(chunk['error']))}")
-            if usage := chunk.get("usage"):
-                stream.usage = Usage(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0))
-            text = ""
-            for choice in chunk["choices"]:
-                text += choice["delta"].get("content") or ""
-                stream.finish_reason = choice.get("finish_reason") or stream.finish_reason
-            return text
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise self._failed(
-                f"sent a chunk that is no chat completion: {_excerpt(data)}; check that llm.base_url is an"
-                " OpenAI-compatible API"
-            ) from None
+            found = read_label_logprobs(reply["choices"][0], labels)
+            usage = _usage(reply)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise self._malformed(reply) from None
+        if found is None:
+            raise self._error("gave no log-probabilities; use reranker.method=permutation, which needs none")
+        logprobs, floor = found
+        return LabelLogprobs(logprobs, floor, usage.prompt_tokens, usage.completion_tokens)
 
-    def _failed(self, what: str) -> UpstreamError:
-        return UpstreamError(
-            f"LLM endpoint {self.settings.base_url}: {what}", param="llm.base_url", model=self.settings.model
+    def is_vllm(self, deadline: float | None = None) -> bool:
+        """Whether the endpoint is vLLM, as its list of models says; asked once.
+
+        Raises:
+            UpstreamError: as :meth:`complete_text`.
+        """
+        if self._is_vllm is None:
+            try:
+                models = self._server.get(f"{self._api}/models", deadline)["data"]
+                self._is_vllm = any(model.get("owned_by") == "vllm" for model in models)
+            except UpstreamError as error:
+                if error.details.get("status") not in _NO_MODEL_LIST:
+                    raise
+                self._is_vllm = False
+            except (KeyError, TypeError, AttributeError):
+                self._is_vllm = False
+        return self._is_vllm
+
+    def close(self) -> None:
+        """Close the connections of whole calls."""
+        self._server.close()
+
+    def _chat(
+        self, messages: Sequence[Message], model: str | None, deadline: float | None, options: Mapping[str, Any]
+    ) -> Any:
+        body = {
+            "model": model or self.settings.model,
+            "messages": list(messages),
+            "temperature": 0,
+            "seed": _SEED,
+            **self._template(deadline),
+            **options,
+        }
+        return self._server.post(f"{self._api}/chat/completions", body, deadline)
+
+    def _template(self, deadline: float | None) -> dict[str, Any]:
+        # Qwen3 and its like think before they answer; the chat template of others ignores this.
+        return {"chat_template_kwargs": {"enable_thinking": False}} if self.is_vllm(deadline) else {}
+
+    def _completion(self, reply: Any) -> Completion:
+        try:
+            choice = reply["choices"][0]
+            text = "".join(without_thoughts(iter([choice["message"].get("content") or ""])))
+            return Completion(text, choice.get("finish_reason"), _usage(reply))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise self._malformed(reply) from None
+
+    def _malformed(self, reply: Any) -> UpstreamError:
+        return self._error(
+            f"answered with no chat completion: {excerpt(json.dumps(reply, ensure_ascii=False))}; check that"
+            " llm.base_url is an OpenAI-compatible API"
         )
 
-    @cached_property
-    def _http(self) -> httpx.Client:
-        import httpx
-
-        key = self.settings.api_key
-        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-        return httpx.Client(headers=headers, timeout=self.settings.timeout_s)
+    def _error(self, what: str) -> UpstreamError:
+        return UpstreamError(f"LLM endpoint {self.settings.base_url}: {what}", param="llm.base_url")
 
 
-class _RetryableError(Exception):
-    """A failure that another try may not meet."""
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    # httpx's own iter_lines also splits at U+2028 and the like, which JSON strings may hold.
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode("utf-8", "replace").rstrip("\r")
-    yield rest.decode("utf-8", "replace")
-
-
-def _without_thoughts(pieces: Iterator[str]) -> Generator[str]:
-    """Leave out a ``<think>...</think>`` block at the start (Qwen, DeepSeek and others)."""
-    opening, closing = _THOUGHTS
-    held = ""
-    for piece in pieces:
-        held = (held + piece).lstrip()
-        if opening.startswith(held[: len(opening)]):
-            after = held.partition(closing)[2].lstrip()
-            if not after:
-                continue
-            held = after
-        yield held
-        yield from pieces
-        return
-    if not held.startswith(opening):
-        yield held
-
-
-def _advice(status: int) -> str:
-    if status in (401, 403):
-        return "check llm.api_key"
-    if status == 404:
-        return "check llm.base_url (it usually ends in /v1) and llm.model"
-    return "check llm.model and llm.max_tokens"
-
-
-def _excerpt(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 200 else text[:200] + "..."
+def _usage(reply: Any) -> Usage:
+    usage = reply.get("usage") or {}
+    return Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))

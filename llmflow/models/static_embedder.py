@@ -24,10 +24,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from llmflow.errors import ConfigurationError
+from llmflow.models.embedder import Embedded, EmbedderInput
 from llmflow.models.sparse import SparseVector
 from llmflow.settings import TrainingSettings
 
 Floats = NDArray[np.float32]
+
+STATIC = "static_"
+"""What every version of a static embedder begins with."""
 
 _MAX_TERMS = 256
 _BATCH = 1024
@@ -67,7 +71,20 @@ class StaticEmbedder:
         for array in (self.terms, self.idf, self.table):
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:16]
+        return f"{STATIC}{digest.hexdigest()[:16]}"
+
+    @property
+    def learns_terms(self) -> bool:
+        """No: its texts are term frequencies already."""
+        return False
+
+    def documents(self, texts: Sequence[EmbedderInput]) -> Embedded:
+        """Vectors of texts, of their terms alone."""
+        return Embedded(self.encode([text.terms for text in texts]))
+
+    def query(self, text: EmbedderInput, deadline: float | None = None) -> Embedded:
+        """Vector of one question, of its terms alone."""
+        return self.documents([text])
 
     def encode(self, texts: Sequence[SparseVector]) -> Floats:
         """Vectors of texts given as weighted term frequencies.

@@ -1,9 +1,15 @@
 """Fusion: the legs' scores of every row become one score in [0, 1].
 
-The lexical legs are added up and divided by the highest sum the question allows (every word
-of it found, endlessly often), so that a score means the same for every question and can be
-held against a threshold; the dense leg's cosine is added with a weight. Convex sums with
-theoretical bounds: Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid Retrieval".
+What finds words (four lexical legs, added up), what finds meaning (dense) and what a model
+learned of words (learned sparse) are fused by one of three formulas:
+
+- ``convex``: each divided by the highest score the question allows, so that a score means the
+  same for every question and can be held against a threshold, and added with weights. Bruch et
+  al. 2023, "An Analysis of Fusion Functions for Hybrid Retrieval".
+- ``rrf``: reciprocal ranks. Cormack et al. 2009, "Reciprocal Rank Fusion".
+- ``minmax``: .3 of the keywords' and .7 of the dense score, each over its range.
+
+What the legs of graph and memory say is added to any of them with its weight.
 """
 
 from __future__ import annotations
@@ -14,12 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llmflow.retrieval.legs import DENSE, LEXICAL, REFERENCE
-from llmflow.schema import StageScore
+from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE
+from llmflow.schema import StageNote, StageScore
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LegScores, View
 
 FUSED = "fused"
+_MINMAX = {"keywords": 0.3, DENSE: 0.7}
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +39,22 @@ class Fused:
     """
 
     order: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
-    legs: Mapping[str, npt.NDArray[np.float32]]
+    scores: Floats
+    legs: Mapping[str, LegScores]
 
     def stages(self, row: int) -> tuple[StageScore, ...]:
         """The row's rank and score in every leg that found it, and in the fusion."""
+        scores = {**{name: leg.scores for name, leg in self.legs.items()}, FUSED: self.scores}
         return tuple(
-            StageScore(name, 1 + int(np.count_nonzero(scores > scores[row])), float(scores[row]))
-            for name, scores in {**self.legs, FUSED: self.scores}.items()
-            if scores[row] > 0
+            StageScore(name, 1 + int(np.count_nonzero(values > values[row])), float(values[row]))
+            for name, values in scores.items()
+            if values[row] > 0
         )
+
+    def notes(self, row: int) -> tuple[StageNote, ...]:
+        """What the legs that found the row say of it."""
+        said = ((name, leg.explain(row)) for name, leg in self.legs.items() if leg.scores[row] > 0)
+        return tuple(StageNote(name, text) for name, text in said if text)
 
 
 def fuse(
@@ -53,24 +68,69 @@ def fuse(
     A row gains a share of the score of its document's best other row. A row named by a statute
     reference stands before all others.
     """
-    total = np.zeros(len(view.live), dtype=np.float32)
-    bound = sum(legs[name].bound for name in LEXICAL if name in legs)
-    if bound > 0:
-        total += sum(legs[name].scores for name in LEXICAL if name in legs) / np.float32(bound)
-    if DENSE in legs:
-        total += np.float32(settings.dense_weight) * legs[DENSE].scores
-    if REFERENCE in legs:
-        total += legs[REFERENCE].scores
-    total[~(view.live if allowed is None else allowed)] = -np.inf
+    searched = view.live if allowed is None else allowed
+    total = _base(legs, searched, settings)
+    for name, weight in ((GRAPH, settings.graph_weight), (MEMORY, settings.memory_weight), (REFERENCE, 1.0)):
+        if name in legs:
+            total += np.float32(weight) * legs[name].scores
+    total[~searched] = -np.inf
     depth = min(settings.depth, len(total))
     best = np.argpartition(-total, depth - 1)[:depth] if depth else np.empty(0, np.int64)
     total[best] += np.float32(settings.document_weight) * _support(total[best], view.documents[best])
     # Equal scores keep the order of ingestion, whatever the depth.
     order = best[np.lexsort((best, -total[best]))]
-    return Fused(order[total[order] > 0], np.clip(total, 0, 1), {name: leg.scores for name, leg in legs.items()})
+    return Fused(order[total[order] > 0], np.clip(total, 0, 1), legs)
 
 
-def _support(scores: npt.NDArray[np.float32], documents: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def _base(legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], settings: RetrievalSettings) -> Floats:
+    """The searching legs by the formula of the settings, of shape (rows,)."""
+    parts = _parts(legs)
+    total = np.zeros(len(searched), dtype=np.float32)
+    if settings.fusion == "rrf":
+        for scores in parts.values():
+            total += _reciprocal_ranks(np.where(searched, scores, 0), settings) / np.float32(len(parts))
+        return total
+    if settings.fusion == "minmax":
+        weights = {**_MINMAX, SPARSE: settings.sparse_weight}
+        parts = {name: _over_range(scores, searched) for name, scores in parts.items()}
+    else:
+        weights = {"keywords": 1.0, DENSE: settings.dense_weight, SPARSE: settings.sparse_weight}
+    for name, scores in parts.items():
+        total += np.float32(weights[name]) * scores
+    return total
+
+
+def _parts(legs: Mapping[str, LegScores]) -> dict[str, Floats]:
+    """The lexical legs as one, dense and learned sparse, each with 1 as the highest score possible."""
+    parts: dict[str, Floats] = {}
+    bound = sum(legs[name].bound for name in LEXICAL if name in legs)
+    if bound > 0:
+        summed = np.sum([legs[name].scores for name in LEXICAL if name in legs], axis=0, dtype=np.float32)
+        parts["keywords"] = np.asarray(summed / np.float32(bound))
+    for name in (DENSE, SPARSE):
+        if name in legs:
+            parts[name] = legs[name].scores
+    return parts
+
+
+def _reciprocal_ranks(scores: Floats, settings: RetrievalSettings) -> Floats:
+    """(k + 1) / (k + rank) of the best ``depth`` rows with a score, 0 for the others; the first row has 1."""
+    depth = min(settings.depth, int(np.count_nonzero(scores > 0)))
+    best = np.argsort(-scores, kind="stable")[:depth]
+    result = np.zeros(len(scores), dtype=np.float32)
+    result[best] = (settings.rrf_k + 1) / (settings.rrf_k + np.arange(1, depth + 1))
+    return result
+
+
+def _over_range(scores: Floats, searched: npt.NDArray[np.bool_]) -> Floats:
+    """Scores with the lowest searched row at 0 and the highest at 1; all 0 where they are equal."""
+    if not searched.any():
+        return np.zeros_like(scores)
+    low, high = scores[searched].min(), scores[searched].max()
+    return np.asarray((scores - low) / (high - low)) if high > low else np.zeros_like(scores)
+
+
+def _support(scores: Floats, documents: npt.NDArray[np.int64]) -> Floats:
     """For each row the best score of another row of the same document, 0 where there is none."""
     order = np.lexsort((-scores, documents))
     ranked, owner = scores[order], documents[order]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 
 from llmflow.korean import AnalyzedText
+from llmflow.models.embedder import Embedded, Embedder, EmbedderInput, Once
 from llmflow.models.sparse import STREAMS, encode_query
-from llmflow.models.static_embedder import StaticEmbedder
 from llmflow.retrieval.analysis import AnalyzedQuery
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LEVELS, LegScores, View
@@ -17,6 +18,9 @@ Leg = Callable[[], LegScores]
 
 REFERENCE = "reference"
 DENSE = "dense"
+SPARSE = "sparse"
+GRAPH = "graph"
+MEMORY = "memory"
 LEXICAL = tuple(f"{level}_{stream}" for level in LEVELS for stream in STREAMS)
 """BM25 over two token streams, of whole chunks and of the best passage in each."""
 
@@ -31,14 +35,38 @@ def lexical_legs(view: View, text: AnalyzedText, settings: RetrievalSettings) ->
     return {f"{level}_{stream}": leg(level, stream) for level in LEVELS for stream in STREAMS}
 
 
-def dense_leg(view: View, text: AnalyzedText, embedder: StaticEmbedder) -> Leg:
-    """Cosine of question and chunk in the embedder's space."""
+def embedding_legs(
+    view: View, analyzed: AnalyzedQuery, embedder: Embedder, settings: RetrievalSettings
+) -> dict[str, Leg]:
+    """The legs that compare the embedder's vectors, by name; the question is embedded once for all of them."""
 
-    def search() -> LegScores:
+    def embed() -> Embedded:
+        deadline = time.monotonic() + settings.leg_timeout_s
         if view.version not in (None, embedder.version):
             raise RuntimeError("the embedder is being swapped; ask again")
-        vectors = encode_query(text.body)
-        return view.dense(embedder.encode([{key: tf for vector in vectors.values() for key, tf in vector.items()}])[0])
+        terms = {key: tf for vector in encode_query(analyzed.text.body).values() for key, tf in vector.items()}
+        return embedder.query(EmbedderInput(analyzed.query.text, terms), deadline)
+
+    question = Once(embed)
+    legs: dict[str, Leg] = {}
+    if settings.dense_weight > 0:
+        legs[DENSE] = dense_leg(view, question)
+    if settings.sparse_weight > 0 and view.learns_terms:
+        legs[SPARSE] = sparse_leg(view, question)
+    return legs
+
+
+def dense_leg(view: View, question: Callable[[], Embedded]) -> Leg:
+    """Cosine of question and chunk in the embedder's space."""
+    return lambda: view.dense(question().dense[0])
+
+
+def sparse_leg(view: View, question: Callable[[], Embedded]) -> Leg:
+    """Inner product of the term weights an embedder learned (SPLADE, BGE-M3), over the highest one possible."""
+
+    def search() -> LegScores:
+        learned = question().sparse
+        return view.learned(learned[0] if learned else {})
 
     return search
 

@@ -1,26 +1,25 @@
-"""The retrieval pipeline: analyse -> legs in parallel -> fuse -> deduplicate -> gate."""
+"""The retrieval pipeline: analyse -> legs in parallel -> fuse -> deduplicate -> rerank -> diversify -> gate."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import replace
+from itertools import chain, islice, takewhile
 
 from llmflow.errors import InvalidInputError
-from llmflow.models.static_embedder import StaticEmbedder
+from llmflow.models.embedder import Embedder
 from llmflow.retrieval.analysis import AnalyzedQuery, analyze_query
+from llmflow.retrieval.clock import Clock
 from llmflow.retrieval.deduplication import deduplicate
 from llmflow.retrieval.fusion import Fused, fuse
-from llmflow.retrieval.legs import DENSE, REFERENCE, Leg, dense_leg, lexical_legs, reference_leg
-from llmflow.schema import Candidate, Degradation, RetrievalResult, Scope
+from llmflow.retrieval.head import HeadStages, capped
+from llmflow.retrieval.legs import REFERENCE, Leg, embedding_legs, lexical_legs, reference_leg
+from llmflow.retrieval.running import LegRunner
+from llmflow.schema import Candidate, RerankMode, RetrievalResult, Scope
 from llmflow.settings import RetrievalSettings
-from llmflow.stores.index import LegScores, SearchIndex, View
+from llmflow.stores.index import SearchIndex, View
 from llmflow.stores.vectors import VectorStore
-from llmflow.tracing import Tracer, in_current_trace
+from llmflow.tracing import Tracer
 
 MAX_TOP_K = 1000
 _SPARE = 15
@@ -34,22 +33,25 @@ class Retriever:
         index: the rows to search.
         store: where the candidates' chunks are read from.
         embedder: gives the embedder of the stored vectors, None while there is none.
+        head: the stages that read the best passages.
     """
 
     def __init__(
         self,
         index: SearchIndex,
         store: VectorStore,
-        embedder: Callable[[], StaticEmbedder | None],
+        embedder: Callable[[], Embedder | None],
+        head: HeadStages,
         settings: RetrievalSettings,
         tracer: Tracer,
     ) -> None:
         self._index = index
         self._store = store
         self._embedder = embedder
+        self._head = head
         self._settings = settings
         self._tracer = tracer
-        self._legs = ThreadPoolExecutor(max_workers=4, thread_name_prefix="leg")
+        self._legs = LegRunner(settings.leg_timeout_s)
 
     def retrieve(
         self,
@@ -58,6 +60,8 @@ class Retriever:
         top_k: int | None = None,
         threshold: float | None = None,
         documents: frozenset[str] | None = None,
+        rerank: RerankMode | None = None,
+        explain: bool = False,
     ) -> RetrievalResult:
         """The best candidates for a question, best first.
 
@@ -67,9 +71,11 @@ class Retriever:
             threshold: least score, 0 to 1; default from the settings. 0 lets all pass.
             documents: ids of the only documents looked into; None for all of the scope. Others are
                 left out before anything is counted, so that they never shorten the result.
+            rerank: the only model to rerank with; None for all that are configured.
+            explain: add to each candidate what the stages have to say of it.
 
         Raises:
-            InvalidInputError: the question or a number is outside what is allowed.
+            InvalidInputError: the question, a number or the model is outside what is allowed.
         """
         top_k = self._settings.top_k if top_k is None else top_k
         threshold = self._settings.threshold if threshold is None else threshold
@@ -77,85 +83,51 @@ class Retriever:
             raise InvalidInputError(f"top_k is {top_k}; allowed are 1 to {MAX_TOP_K}", param="top_k")
         if not 0 <= threshold <= 1:
             raise InvalidInputError(f"threshold is {threshold}; allowed are 0 to 1", param="threshold")
-        clock = _Clock(self._tracer)
+        stages = self._head.plan(rerank)
+        clock = Clock(self._tracer)
         with self._tracer.observe("retrieve", kind="retriever", top_k=top_k, threshold=threshold) as trace:
             with clock("analyze"):
                 analyzed = analyze_query(question)
             view = self._index.view(scope)
             with clock("legs"):
-                scores, degradations = self._run(self.plan(view, analyzed), clock)
+                scores, degradations = self._legs.run(self.plan(view, analyzed), clock)
             with clock("fuse"):
                 allowed = None if documents is None else view.of_documents(documents)
                 fused = fuse(scores, view, self._settings, allowed)
+            looked_at = max((stage.depth for stage in stages), default=0)
+            found = self._candidates(scope, view, fused, explain, block=max(top_k, looked_at) + _SPARE)
+            head, failed = self._head.run(analyzed.query.text, list(islice(found, looked_at)), stages, clock)
             with clock("select"):
-                candidates = self._select(scope, view, fused, top_k, threshold)
+                tail = takewhile(lambda item: item.score >= threshold, capped(found, head))
+                passing = chain((item for item in head if item.score >= threshold), tail)
+                candidates = tuple(item if explain else replace(item, notes=()) for item in islice(passing, top_k))
             trace.update(output=[candidate.chunk.id for candidate in candidates])
-            return RetrievalResult(
-                analyzed.query, tuple(candidates), clock.timings, tuple(degradations), trace.trace_id
-            )
-
-    def close(self) -> None:
-        """Stop the threads of the legs."""
-        self._legs.shutdown()
+            return RetrievalResult(analyzed.query, candidates, clock.timings, (*degradations, *failed), trace.trace_id)
 
     def plan(self, view: View, analyzed: AnalyzedQuery) -> dict[str, Leg]:
         """The legs a question is put to, by name."""
         legs = lexical_legs(view, analyzed.text, self._settings)
         embedder = self._embedder()
-        if embedder is not None and self._settings.dense_weight > 0:
-            legs[DENSE] = dense_leg(view, analyzed.text, embedder)
+        if embedder is not None:
+            legs |= embedding_legs(view, analyzed, embedder, self._settings)
         if analyzed.query.references:
             legs[REFERENCE] = reference_leg(view, analyzed)
         return legs
 
-    def _run(self, plan: dict[str, Leg], clock: _Clock) -> tuple[dict[str, LegScores], list[Degradation]]:
-        """Run the legs side by side; one that fails is left out and named."""
+    def close(self) -> None:
+        """Stop the threads of the legs."""
+        self._legs.close()
 
-        def timed(name: str, leg: Leg) -> LegScores:
-            with clock(name):
-                return leg()
+    def _candidates(self, scope: Scope, view: View, fused: Fused, explain: bool, block: int) -> Iterator[Candidate]:
+        """Candidates in the order of the fusion without duplicates, read as they are asked for, in blocks."""
+        return deduplicate(self._read(scope, view, fused, explain, block), self._settings.near_duplicates)
 
-        running = {name: self._legs.submit(in_current_trace(timed), name, leg) for name, leg in plan.items()}
-        scores, degradations = {}, []
-        for name, future in running.items():
-            try:
-                scores[name] = future.result()
-            except Exception as error:  # whatever breaks one leg must not break the query
-                degradations.append(Degradation(name, f"{type(error).__name__}: {error}"))
-        return scores, degradations
-
-    def _select(self, scope: Scope, view: View, fused: Fused, top_k: int, threshold: float) -> list[Candidate]:
-        """The first ``top_k`` that pass gate and deduplication; chunks are read in blocks."""
-        passing = fused.order[fused.scores[fused.order] >= threshold]
-        selected: list[Candidate] = []
-        for candidate in deduplicate(self._read(scope, view, fused, passing, block=top_k + _SPARE)):
-            selected.append(candidate)
-            if len(selected) == top_k:
-                break
-        return selected
-
-    def _read(
-        self, scope: Scope, view: View, fused: Fused, rows: npt.NDArray[np.int64], block: int
-    ) -> Iterator[Candidate]:
-        for start in range(0, len(rows), block):
-            part = rows[start : start + block]
-            ids = [view.chunk_id(int(row)) for row in part]
+    def _read(self, scope: Scope, view: View, fused: Fused, explain: bool, block: int) -> Iterator[Candidate]:
+        for start in range(0, len(fused.order), block):
+            part = fused.order[start : start + block].tolist()
+            ids = [view.chunk_id(row) for row in part]
             chunks = self._store.get(scope, ids)
             for row, id_ in zip(part, ids, strict=True):
                 if id_ in chunks:
-                    yield Candidate(chunks[id_], float(fused.scores[row]), fused.stages(int(row)))
-
-
-class _Clock:
-    """Milliseconds per stage, each stage also an observation of the trace."""
-
-    def __init__(self, tracer: Tracer) -> None:
-        self.timings: dict[str, float] = {}
-        self._tracer = tracer
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        with self._tracer.observe(f"retrieve.{stage}"):
-            yield
-        self.timings[stage] = (time.perf_counter() - start) * 1000
+                    notes = fused.notes(row) if explain else ()
+                    yield Candidate(chunks[id_], float(fused.scores[row]), fused.stages(row), notes)

@@ -158,3 +158,97 @@ class KnowledgeError(BaseModel):
 
     error_code: int = Field(examples=[1002])
     error_msg: str = Field(examples=["Authorization failed"])
+
+
+class RerankDocument(BaseModel):
+    """A text to rank; further fields are ignored."""
+
+    text: str
+
+
+class RerankRequest(BaseModel):
+    """A reranking in the form of Jina and Cohere; further fields are ignored, null ones mean the default."""
+
+    model_config = with_example(
+        {
+            "model": "llmflow",
+            "query": "연차휴가는 며칠까지 이월되나요?",
+            "documents": ["출장비는 7일 안에 정산한다.", "쓰지 않은 연차휴가는 5일까지 이월한다."],
+            "top_n": 1,
+        }
+    )
+
+    model: str | None = Field(
+        None,
+        description="`llmflow`: all models that are configured; `llm`, `cross_encoder` or `none`: that alone.",
+        examples=["llmflow"],
+    )
+    query: str = Field(min_length=1, max_length=8000, examples=["연차휴가는 며칠까지 이월되나요?"])
+    documents: list[str | RerankDocument] = Field(min_length=1, max_length=1000)
+    top_n: int | None = Field(None, ge=1, description="Results at most; default: all.", examples=[3])
+    return_documents: bool | None = Field(None, description="Send the texts back with the results.")
+
+
+class RerankResult(BaseModel):
+    """A text's position in the request and its relevance."""
+
+    index: int
+    relevance_score: float = Field(ge=0, le=1)
+    document: RerankDocument | None = Field(None, description="Only with `return_documents`.")
+
+
+class RerankUsage(BaseModel):
+    """Tokens of query and texts, in LLMFlow's own count."""
+
+    total_tokens: int
+
+
+class RerankDetails(BaseModel):
+    """What is known of the ranking beside the results."""
+
+    degradations: list[Degradation]
+
+
+class RerankResponse(BaseModel):
+    """Texts in order of relevance; ``llmflow`` is ours."""
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    usage: RerankUsage
+    llmflow: RerankDetails
+
+
+class EmbeddingsRequest(BaseModel):
+    """A request for embeddings in OpenAI's form; further fields are ignored."""
+
+    model_config = with_example({"model": "llmflow", "input": ["연차휴가는 며칠까지 이월되나요?"]})
+
+    model: str = Field(examples=["llmflow"])
+    input: str | list[str] = Field(description="A text, or up to 2,048 of them.", examples=[["연차휴가"]])
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: int | None = Field(None, ge=1, description="Must be the embedder's own.")
+
+
+class Embedding(BaseModel):
+    """A text's vector, of length 1: numbers, or float32 in little-endian order as base64."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(BaseModel):
+    """Tokens of the texts, in LLMFlow's own count."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsResponse(BaseModel):
+    """Vectors in the order of the texts; ``model`` names the version of the embedder."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingsUsage

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmflow.generation.answer import Finished
-from llmflow.schema import Answer, Feedback, MetadataValue, PiiEntity, Role
+from llmflow.schema import Answer, Feedback, MetadataValue, PiiEntity, RerankMode, Role
 from llmflow.tracing import TraceSummary
 
 MAX_TEXT = 100_000
@@ -79,6 +79,10 @@ class RetrieveRequest(_Request):
     )
     departments: Departments = None
     filter: MetadataCondition | None = Field(None, description="Which documents to look in.")
+    rerank: RerankMode | None = Field(
+        None, description="The only model to rerank with; default: all that are configured.", examples=["none"]
+    )
+    explain: bool = Field(False, description="Say of each passage in words why it is here, in its `notes`.")
 
 
 class AnswerRequest(_Request):

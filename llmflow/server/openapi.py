@@ -20,6 +20,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "chat", "description": "Conversations, in OpenAI's form and with sessions."},
     {"name": "documents", "description": "Documents in and out, and the jobs that ingest them."},
     {"name": "dify", "description": "Dify's External Knowledge API."},
+    {"name": "models", "description": "Reranking and embedding of texts that are not in the documents."},
     {"name": "privacy", "description": "Masking of personal data."},
     {"name": "feedback", "description": "What users think of answers, and how the answers came about."},
     {"name": "operation", "description": "Health, readiness and metrics."},

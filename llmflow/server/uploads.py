@@ -15,8 +15,8 @@ from starlette.datastructures import FormData, UploadFile
 
 from llmflow.errors import ForbiddenError, InvalidInputError
 from llmflow.ingestion.guarding import check_url
+from llmflow.ingestion.intake import Upload
 from llmflow.ingestion.naming import clean_name
-from llmflow.ingestion.pipeline import Upload
 from llmflow.schema import Scope
 from llmflow.settings import FetchSettings
 

@@ -18,6 +18,7 @@ from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStat
 from llmflow.stores import migrations
 from llmflow.stores.engine import READS, open_engine
 from llmflow.stores.outbox import announce, order
+from llmflow.stores.paging import check_page
 from llmflow.stores.queue import Lease, lock_document_of, unfinished_jobs
 from llmflow.stores.scoping import by_prefix, check_department, document_id, documents_within, running_job, within
 from llmflow.stores.tables import DocumentRow, JobRow, as_document, as_job, storable
@@ -282,11 +283,7 @@ class Database:
         Raises:
             InvalidInputError: ``limit`` is below 1 or ``offset`` below 0.
         """
-        if limit < 1 or offset < 0:
-            raise InvalidInputError(
-                f"limit {limit} and offset {offset} name no page; limit must be at least 1, offset at least 0",
-                param="limit" if limit < 1 else "offset",
-            )
+        check_page(limit, offset)
         conditions = within(scope)
         if status is not None:
             conditions.append(DocumentRow.status == status)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import sessionmaker
 from llmflow.errors import InvalidInputError
 from llmflow.schema import Feedback, Scope
 from llmflow.stores.engine import READS
+from llmflow.stores.paging import check_page
 from llmflow.stores.tables import FeedbackRow, storable
 
 _TRACE_ID = re.compile("[0-9a-f]{32}")
@@ -88,11 +89,7 @@ class FeedbackStore:
         Raises:
             InvalidInputError: ``limit`` is below 1 or ``offset`` below 0.
         """
-        if limit < 1 or offset < 0:
-            raise InvalidInputError(
-                f"limit {limit} and offset {offset} name no page; limit must be at least 1, offset at least 0",
-                param="limit" if limit < 1 else "offset",
-            )
+        check_page(limit, offset)
         conditions = self._within(scope)
         page = (
             select(FeedbackRow)

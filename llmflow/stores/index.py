@@ -40,7 +40,11 @@ class LegScores:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Rows of one department. ``first`` (n + 1) is where each chunk's passages begin."""
+    """Rows of one department.
+
+    ``first`` (n + 1) is where each chunk's passages begin; ``peaks`` (n,) is each row's largest
+    learned weight, 0 where it has none.
+    """
 
     ids: tuple[str, ...]
     documents: tuple[str, ...]
@@ -52,6 +56,8 @@ class _Segment:
     chunks: Postings
     passages: Postings
     vectors: Floats
+    learned: Postings
+    peaks: Floats
 
     def live_passages(self) -> npt.NDArray[np.bool_]:
         return np.repeat(self.live, np.diff(self.first))
@@ -142,6 +148,32 @@ class View:
     def dense(self, vector: Floats) -> LegScores:
         """Inner product of every row's embedding with ``vector`` (dimensions,); 0 for rows that are gone."""
         scores = [np.where(segment.live, segment.vectors @ vector, np.float32(0)) for segment in self.segments]
+        return LegScores(np.concatenate(scores) if scores else np.empty(0, np.float32), 1.0)
+
+    @cached_property
+    def learns_terms(self) -> bool:
+        """Whether a row has weights that an embedder learned."""
+        return self._peak > 0
+
+    @cached_property
+    def _peak(self) -> float:
+        return max((float(segment.peaks[segment.live].max(initial=0)) for segment in self.segments), default=0.0)
+
+    def learned(self, query: Mapping[int, float]) -> LegScores:
+        """Inner product of every row's learned term weights with the query's, over the highest one possible.
+
+        That is the product with a row that gives every term of the query, those no row has
+        included, the largest weight any row gives to any term. Weights are positive, so scores lie
+        in [0, 1].
+        """
+        keys, weights = to_arrays(query)
+        bound = float(weights.sum()) * self._peak
+        scores = []
+        for segment in self.segments:
+            matched = match(segment.learned, segment.live, keys)
+            part = weights[matched.term] * matched.tf
+            score = np.bincount(matched.rows, weights=part, minlength=len(segment.live))
+            scores.append((score / bound if bound > 0 else score).astype(np.float32))
         return LegScores(np.concatenate(scores) if scores else np.empty(0, np.float32), 1.0)
 
     def article(self, law: str | None, article: str) -> npt.NDArray[np.int64]:
@@ -248,6 +280,8 @@ def _segment(rows: Sequence[ChunkRow]) -> _Segment:
         chunks=Postings.build([to_arrays(row.lexical) for row in rows]),
         passages=Postings.build([to_arrays(passage) for row in rows for passage in row.passages]),
         vectors=np.stack([row.embedding for row in rows]).astype(np.float32),
+        learned=Postings.build([to_arrays(row.learned) for row in rows]),
+        peaks=np.array([max(row.learned.values(), default=0.0) for row in rows], dtype=np.float32),
     )
 
 
@@ -314,6 +348,8 @@ def _join(segments: Sequence[_Segment]) -> _Segment:
             [segment.passages for segment in segments], [segment.live_passages() for segment in segments]
         ),
         vectors=np.concatenate([segment.vectors for segment in segments])[live],
+        learned=_join_postings([segment.learned for segment in segments], lives),
+        peaks=np.concatenate([segment.peaks for segment in segments])[live],
     )
 
 

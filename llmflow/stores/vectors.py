@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ for _logger in ("pymilvus", "milvus_lite.server_manager"):
     logging.getLogger(_logger).setLevel(logging.CRITICAL)
 
 SparseVector = dict[int, float]
+NO_EMBEDDER = "none"
+"""Version of a collection that was written without an embedder."""
 # pymilvus pings every 10 s; gRPC servers, Milvus Lite's among them, hang up on more than one in 5 minutes.
 _PING_S = 2.0
 _GRPC_OPTIONS = {"grpc.keepalive_time_ms": 600_000}
@@ -48,13 +50,17 @@ _CHUNK_FIELDS = (
 class ChunkRow:
     """A chunk as stored: with its sparse vector, its passages' and its embedding.
 
-    ``embedding`` is float32 of shape (dimensions,), all zero without an embedder.
+    ``embedding`` is float32 of shape (dimensions,), all zero without an embedder, and of shape (0,)
+    before the chunk is embedded. ``learned`` are the term weights of an embedder that gives them,
+    ``embedder`` is the version of the one that made both, None before.
     """
 
     chunk: Chunk
     lexical: SparseVector
     passages: tuple[SparseVector, ...]
     embedding: npt.NDArray[np.float32]
+    learned: SparseVector = field(default_factory=dict)
+    embedder: str | None = None
 
 
 class VectorStore:
@@ -74,7 +80,8 @@ class VectorStore:
     def __init__(self, uri: str, alias: str, dimensions: int, token: str | None = None) -> None:
         self.uri = uri
         self.alias = alias
-        self.dimensions = dimensions
+        self.dimensions = self.default_dimensions = dimensions
+        self.learns_terms = False
         self._write = threading.RLock()
         if "://" not in uri:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
@@ -97,13 +104,13 @@ class VectorStore:
                 self._collection = name
                 self._client.load_collection(name)
                 self._client.load_collection(self._passages_of(name))
-                self.dimensions = self._width(name)
+                self._describe(name)
                 version = name.removeprefix(f"{self.alias}_v_")
                 self._drop_others(name)
                 return str(version)
-        self._create("none", self.dimensions)
-        self._point_alias("none", exists=False)
-        return "none"
+        self._create(NO_EMBEDDER, self.dimensions, learns_terms=False)
+        self._point_alias(NO_EMBEDDER, exists=False)
+        return NO_EMBEDDER
 
     def upsert(self, scope: Scope, rows: Sequence[ChunkRow]) -> None:
         """Write chunks; a chunk already there is replaced. Durable when the call returns."""
@@ -116,7 +123,7 @@ class VectorStore:
                 )
         with self._write:
             known = self._client.get(self._collection, ids=[row.chunk.id for row in rows], output_fields=["id"])
-            self._insert(self._collection, rows)
+            self._insert(self._collection, rows, learns_terms=self.learns_terms)
             if known:
                 self._drop_surplus_passages({row["id"] for row in known}, rows)
 
@@ -151,12 +158,18 @@ class VectorStore:
         passages: dict[str, list[tuple[str, SparseVector]]] = {}
         for row in self._iterate(self._passages_of(self._collection), "", ("id", "chunk_id", "lexical")):
             passages.setdefault(row["chunk_id"], []).append((row["id"], _sparse(row["lexical"])))
-        for row in self._iterate(self._collection, "", (*_CHUNK_FIELDS, "lexical", "embedding")):
+        learned = ("learned",) if self.learns_terms else ()
+        for row in self._iterate(self._collection, "", (*_CHUNK_FIELDS, "lexical", "embedding", *learned)):
             own = sorted(passages.get(row["id"], []), key=lambda item: int(item[0].rpartition("#")[2]))
             yield ChunkRow(
                 _chunk(row), _sparse(row["lexical"]), tuple(vector for _, vector in own),
-                np.asarray(row["embedding"], dtype=np.float32),
+                np.asarray(row["embedding"], dtype=np.float32), _sparse(row["learned"]) if learned else {},
+                self.version,
             )  # fmt: skip
+
+    def is_empty(self) -> bool:
+        """Whether it holds no chunk, of any tenant."""
+        return not self._client.query(self._collection, filter="id != ''", output_fields=["id"], limit=1)
 
     def ping(self) -> None:
         """Call the store now; answer, or raise.
@@ -174,24 +187,31 @@ class VectorStore:
         for name in (self._collection, self._passages_of(self._collection)):
             self._client.flush(name)
 
-    def rebuild(self, version: str, rows: Sequence[ChunkRow]) -> None:
+    def rebuild(
+        self, version: str, rows: Sequence[ChunkRow], dimensions: int | None = None, *, learns_terms: bool = False
+    ) -> None:
         """Write all rows into a new collection for another embedder version and swap it in.
 
         Readers see the old collection until the swap; writers wait. Where the rows are of that
         version already, nothing is to be done.
+
+        Args:
+            dimensions: width of the embeddings; default: that of the rows, or as before.
+            learns_terms: whether the rows have ``learned`` weights.
         """
         with self._write:
             if version == self.version:
                 return
-            dimensions = len(rows[0].embedding) if rows else self.dimensions
-            self._create(version, dimensions)
+            if dimensions is None:
+                dimensions = len(rows[0].embedding) if rows else self.dimensions
+            self._create(version, dimensions, learns_terms=learns_terms)
             name = f"{self.alias}_v_{version}"
-            self._insert(name, rows)
+            self._insert(name, rows, learns_terms=learns_terms)
             for written in (name, self._passages_of(name)):
                 self._client.flush(written)
             self._point_alias(version, exists=True)
             self._drop_others(name)
-            self.version, self.dimensions = version, dimensions
+            self.version, self.dimensions, self.learns_terms = version, dimensions, learns_terms
 
     def writing(self) -> threading.RLock:
         """The lock writers hold; take it to keep the rows still for longer than one call."""
@@ -207,7 +227,7 @@ class VectorStore:
 
                 server_manager_instance.release_server(self.uri)
 
-    def _insert(self, collection: str, rows: Sequence[ChunkRow]) -> None:
+    def _insert(self, collection: str, rows: Sequence[ChunkRow], *, learns_terms: bool) -> None:
         now = int(datetime.now(UTC).timestamp())
         for start in range(0, len(rows), _INSERT_BATCH):
             batch = rows[start : start + _INSERT_BATCH]
@@ -222,7 +242,7 @@ class VectorStore:
             for at in range(0, len(passages), _INSERT_BATCH):
                 self._client.upsert(self._passages_of(collection), passages[at : at + _INSERT_BATCH])
             if batch:
-                self._client.upsert(collection, [_row(row, now) for row in batch])
+                self._client.upsert(collection, [_row(row, now, learns_terms) for row in batch])
 
     def _drop_surplus_passages(self, replaced: set[str], rows: Sequence[ChunkRow]) -> None:
         """Remove passages that replaced chunks had and their replacements have not."""
@@ -242,7 +262,7 @@ class VectorStore:
         finally:
             iterator.close()
 
-    def _create(self, version: str, dimensions: int) -> None:
+    def _create(self, version: str, dimensions: int, *, learns_terms: bool) -> None:
         chunks = f"{self.alias}_v_{version}"
         passages = self._passages_of(chunks)
         for name in (chunks, passages):
@@ -262,6 +282,9 @@ class VectorStore:
         schema.add_field("article", DataType.VARCHAR, max_length=64)
         index = self._index()
         index.add_index("embedding", index_type="FLAT", metric_type="IP")
+        if learns_terms:
+            schema.add_field("learned", DataType.SPARSE_FLOAT_VECTOR)
+            index.add_index("learned", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
         self._make(chunks, schema, index)
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         _add_keys(schema)
@@ -277,8 +300,8 @@ class VectorStore:
     def _index(self) -> Any:
         index = self._client.prepare_index_params()
         index.add_index("lexical", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        for field in ("tenant_id", "department", "document_id"):
-            index.add_index(field, index_type="INVERTED")
+        for key in ("tenant_id", "department", "document_id"):
+            index.add_index(key, index_type="INVERTED")
         return index
 
     def _point_alias(self, version: str, *, exists: bool) -> None:
@@ -287,9 +310,10 @@ class VectorStore:
         change(collection_name=name, alias=self.alias)
         self._collection = name
 
-    def _width(self, collection: str) -> int:
-        fields = {field["name"]: field for field in self._client.describe_collection(collection)["fields"]}
-        return int(fields["embedding"]["params"]["dim"])
+    def _describe(self, collection: str) -> None:
+        fields = {each["name"]: each for each in self._client.describe_collection(collection)["fields"]}
+        self.dimensions = int(fields["embedding"]["params"]["dim"])
+        self.learns_terms = "learned" in fields
 
     def _aliases(self, collection: str) -> list[str]:
         return list(self._client.list_aliases(collection)["aliases"])
@@ -313,9 +337,10 @@ def _add_keys(schema: Any) -> None:
     schema.add_field("lexical", DataType.SPARSE_FLOAT_VECTOR)
 
 
-def _row(row: ChunkRow, created_at: int) -> dict[str, Any]:
+def _row(row: ChunkRow, created_at: int, learns_terms: bool) -> dict[str, Any]:
     chunk = row.chunk
-    return {
+    learned = {"learned": row.learned or _EMPTY} if learns_terms else {}
+    return learned | {
         "id": chunk.id,
         "document_id": chunk.document_id,
         "content": chunk.text,

@@ -104,7 +104,9 @@ class JobRunner:
     def _collection(self, settings: CollectionSettings) -> Callable[[], None]:
         def collect() -> None:
             runtime = self._runtime
-            collector = Collector(runtime.database, runtime.ingester, runtime.settings, self.dispatch)
+            collector = Collector(
+                runtime.database, runtime.worker, runtime.intake, runtime.ingester, runtime.settings, self.dispatch
+            )
             _log.info("collection %s: %s", settings.name, collector.collect(settings))
 
         return collect

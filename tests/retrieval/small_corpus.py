@@ -8,9 +8,10 @@ from typing import Any
 
 from llmflow.ingestion.indexing import Indexer
 from llmflow.models.static_embedder import StaticEmbedder
+from llmflow.retrieval.head import HeadStages
 from llmflow.retrieval.pipeline import Retriever
 from llmflow.schema import Chunk, Scope
-from llmflow.settings import RetrievalSettings, TracingSettings
+from llmflow.settings import RetrievalSettings, Settings, TracingSettings
 from llmflow.stores.index import SearchIndex
 from llmflow.stores.vectors import VectorStore
 from llmflow.tracing import Tracer
@@ -59,8 +60,15 @@ class Corpus:
         for each in chunks:
             self.indexer.add(Scope(each.tenant, (each.department,)), self.indexer.encode([each]))
 
-    def retriever(self, embedder: Callable[[], StaticEmbedder | None] = lambda: None, **settings: Any) -> Retriever:
-        made = Retriever(self.indexer.index, self.store, embedder, RetrievalSettings(**settings), self.tracer)
+    def retriever(
+        self,
+        embedder: Callable[[], StaticEmbedder | None] = lambda: None,
+        head: HeadStages | None = None,
+        **settings: Any,
+    ) -> Retriever:
+        wanted = RetrievalSettings(**settings)
+        head = head or HeadStages(None, None, Settings(retrieval=wanted))
+        made = Retriever(self.indexer.index, self.store, embedder, head, wanted, self.tracer)
         self.retrievers.append(made)
         return made
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from small_corpus import chunk
 
 from llmflow.retrieval.deduplication import deduplicate
@@ -10,17 +11,31 @@ LONG = "연차휴가는 시작 3일 전까지 그룹웨어에서 신청하고 �
 )
 
 
-def kept(*texts: str) -> list[int]:
+def kept(*texts: str, similarity: float = 0.9) -> list[int]:
     candidates = [Candidate(chunk(str(number), text), 1.0 - number / 100) for number, text in enumerate(texts)]
-    return [int(candidate.chunk.id) for candidate in deduplicate(candidates)]
+    return [int(candidate.chunk.id) for candidate in deduplicate(candidates, similarity)]
 
 
 def test_the_best_ranked_of_texts_that_say_the_same_stays() -> None:
     assert kept(LONG, "다른 글", LONG.replace(" ", "\n"), LONG + "!", LONG.replace(".", " . ")) == [0, 1]
 
 
-def test_texts_that_differ_in_one_number_both_stay() -> None:
-    assert kept(LONG, LONG.replace("3일", "5일")) == [0, 1]
+@pytest.mark.parametrize(
+    ("old", "new"), [("3일", "5일"), ("받아야 한다", "받지 않는다"), ("전까지", "미만까지"), ("신청하고", "신청 없이")]
+)
+def test_texts_that_differ_in_one_number_negation_or_limit_both_stay(old: str, new: str) -> None:
+    assert kept(LONG, LONG.replace(old, new)) == [0, 1]
+
+
+def test_an_english_negation_keeps_both() -> None:
+    text = " ".join(f"Sentence {number} of this policy says something of its own." for number in range(30))
+    assert kept(f"You may share it. {text}", f"You may not share it. {text}", f"You can share it. {text}") == [0, 1]
+
+
+def test_a_reworded_text_goes_unless_only_equal_letters_count() -> None:
+    reworded = LONG.replace("그룹웨어에서", "그룹웨어로").replace("부서장의", "부서장")
+    assert kept(LONG, "다른 글", reworded) == [0, 1]
+    assert kept(LONG, "다른 글", reworded, similarity=1.0) == [0, 1, 2]
 
 
 def test_texts_that_share_much_but_not_nearly_all_stay() -> None:
@@ -38,5 +53,5 @@ def test_candidates_are_drawn_one_by_one() -> None:
             yield Candidate(chunk(str(number), f"글 {number} " * 5), 1.0)
             number += 1
 
-    found = deduplicate(endless())
+    found = deduplicate(endless(), 0.9)
     assert [next(found).chunk.id for _ in range(3)] == ["0", "1", "2"]

@@ -5,7 +5,8 @@ import pytest
 from small_corpus import HR, WIDTH, chunk
 
 from llmflow.retrieval.fusion import FUSED, _support, fuse
-from llmflow.retrieval.legs import DENSE, LEXICAL, REFERENCE
+from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, REFERENCE
+from llmflow.schema import StageNote
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LegScores, SearchIndex, View
 from llmflow.stores.vectors import ChunkRow
@@ -96,3 +97,46 @@ def test_no_legs_at_all_find_nothing() -> None:
     assert (nothing.order.tolist(), nothing.scores.tolist()) == ([], [])
     unknown = {name: leg(0.0, 0.0, bound=0.0) for name in LEXICAL}
     assert fuse(unknown, view_of("ab"), RetrievalSettings()).order.tolist() == []
+
+
+def test_reciprocal_ranks_are_of_keywords_and_meaning_as_one_list_each() -> None:
+    legs = {name: leg(3.0, 2.0, 0.0, 1.0, bound=4.0) for name in LEXICAL} | {DENSE: leg(0.1, 0.0, 0.9, 0.2)}
+    fused = fuse(legs, view_of("abcd"), RetrievalSettings(fusion="rrf", rrf_k=60, document_weight=0.0))
+    ranks = {0: (1, 3), 1: (2, None), 2: (None, 1), 3: (3, 2)}
+    expected = [sum(61 / (60 + rank) for rank in ranks[row] if rank) / 2 for row in range(4)]
+    np.testing.assert_allclose(fused.scores, expected, rtol=1e-6)
+
+
+def test_minmax_is_three_tenths_keywords_and_seven_tenths_dense_each_over_its_range() -> None:
+    legs = {name: leg(3.0, 2.0, 1.0, bound=9.0) for name in LEXICAL} | {DENSE: leg(0.2, 0.5, 0.3)}
+    fused = fuse(legs, view_of("abc"), RetrievalSettings(fusion="minmax", document_weight=0.0))
+    np.testing.assert_allclose(fused.scores, [0.3, 0.15 + 0.7, 0.7 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["convex", "rrf", "minmax"])
+def test_other_legs_are_added_with_their_weights(fusion: str) -> None:
+    legs = {name: leg(1.0, 0.5, 0.25, bound=4.0) for name in LEXICAL}
+    settings = RetrievalSettings.model_validate({"fusion": fusion, "graph_weight": 0.2, "document_weight": 0.0})
+    alone = fuse(legs, view_of("abc"), settings)
+    more = fuse(legs | {GRAPH: leg(0.0, 0.0, 0.1)}, view_of("abc"), settings)
+    np.testing.assert_allclose(more.scores - alone.scores, [0, 0, 0.02], atol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["convex", "rrf", "minmax"])
+def test_rows_that_are_not_allowed_count_for_nothing(fusion: str) -> None:
+    legs = {name: leg(4.0, 2.0, 1.0, bound=4.0) for name in LEXICAL} | {DENSE: leg(0.9, 0.1, 0.4)}
+    settings = RetrievalSettings.model_validate({"fusion": fusion, "document_weight": 0.0})
+    within = fuse(legs, view_of("abc"), settings, np.array([False, True, True]))
+    without = fuse(
+        {name: leg(*each.scores[1:], bound=each.bound) for name, each in legs.items()}, view_of("bc"), settings
+    )
+    np.testing.assert_allclose(within.scores[1:], without.scores)
+    assert within.scores[0] == 0
+    assert 0 not in within.order
+
+
+def test_a_leg_explains_the_rows_it_found() -> None:
+    found = LegScores(np.array([0.5, 0.0], np.float32), 1.0, lambda row: f"row {row}")
+    fused = fuse({GRAPH: found, DENSE: leg(0.5, 0.5)}, view_of("ab"), RetrievalSettings(document_weight=0.0))
+    assert fused.notes(0) == (StageNote(GRAPH, "row 0"),)
+    assert fused.notes(1) == ()

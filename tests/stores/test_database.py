@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,30 +26,6 @@ HR = Scope("acme", ("hr",), user="kim")
 ALL = Scope("acme", ("hr", "it"))
 OTHER_DEPARTMENT = Scope("acme", ("it",))
 OTHER_TENANT = Scope("globex", ("hr",))
-
-POSTGRESQL = "TEST_POSTGRESQL_URL"
-"""Names an empty PostgreSQL database; the tests then run on it as well."""
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'llmflow.db'}"
-    if POSTGRESQL not in os.environ:
-        pytest.skip(f"{POSTGRESQL} names no database")
-    engine = open_engine(os.environ[POSTGRESQL])
-    migrations.upgrade(engine)
-    migrations.downgrade(engine, "base")
-    engine.dispose()
-    return os.environ[POSTGRESQL]
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = Database(url)
-    yield opened
-    opened.close()
-
 
 LEASE = Lease("host.1", 60)
 
@@ -311,12 +285,12 @@ def test_a_reader_is_not_held_up_by_a_writer(tmp_path: Path) -> None:
     database.close()
 
 
-def test_migrations_go_both_ways_and_make_the_tables_the_code_expects(url: str) -> None:
-    database = Database(url)
+def test_migrations_go_both_ways_and_make_the_tables_the_code_expects(database_url: str) -> None:
+    database = Database(database_url)
     document = ready(database, "/docs/a.md")
     database.close()
 
-    reopened = Database(url)
+    reopened = Database(database_url)
     assert reopened.get(HR, document.id) == document
     with reopened.engine.connect() as connection:
         context = MigrationContext.configure(
@@ -329,7 +303,7 @@ def test_migrations_go_both_ways_and_make_the_tables_the_code_expects(url: str) 
         assert inspect(connection).get_table_names() == ["alembic_version"]
     reopened.close()
 
-    anew = Database(url)
+    anew = Database(database_url)
     assert anew.documents(HR).total == 0
     anew.close()
 

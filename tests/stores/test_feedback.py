@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from llmflow.errors import InvalidInputError
 from llmflow.schema import Scope
-from llmflow.stores import migrations
 from llmflow.stores.database import Database
-from llmflow.stores.engine import open_engine
 from llmflow.stores.feedback import FeedbackStore
 
 HR = Scope("acme", ("hr",), "key:1")
@@ -21,24 +16,10 @@ IT = Scope("acme", ("it",), "key:3")
 OTHER = Scope("globex", ("hr", "it"), "key:4")
 TRACE = "0123456789abcdef" * 2
 
-POSTGRESQL = "TEST_POSTGRESQL_URL"
-"""Names an empty PostgreSQL database; the tests then run on it as well."""
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def feedback(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FeedbackStore]:
-    url = f"sqlite:///{tmp_path / 'llmflow.db'}"
-    if request.param == "postgresql":
-        if POSTGRESQL not in os.environ:
-            pytest.skip(f"{POSTGRESQL} names no database")
-        url = os.environ[POSTGRESQL]
-        engine = open_engine(url)
-        migrations.upgrade(engine)
-        migrations.downgrade(engine, "base")
-        engine.dispose()
-    database = Database(url)
-    yield FeedbackStore(database.engine)
-    database.close()
+@pytest.fixture
+def feedback(database: Database) -> FeedbackStore:
+    return FeedbackStore(database.engine)
 
 
 def test_feedback_is_kept_as_it_was_given(feedback: FeedbackStore) -> None:

@@ -1,41 +1,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text, update
 
 from llmflow.errors import AuthenticationError, InvalidInputError, NotFoundError
 from llmflow.schema import Role
-from llmflow.stores import migrations
 from llmflow.stores.database import Database
-from llmflow.stores.engine import open_engine
 from llmflow.stores.keys import KeyStore
 from llmflow.stores.tables import ApiKeyRow
-
-POSTGRESQL = "TEST_POSTGRESQL_URL"
-"""Names an empty PostgreSQL database; the tests then run on it as well."""
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path / 'llmflow.db'}"
-    if request.param == "postgresql":
-        if POSTGRESQL not in os.environ:
-            pytest.skip(f"{POSTGRESQL} names no database")
-        url = os.environ[POSTGRESQL]
-        engine = open_engine(url)
-        migrations.upgrade(engine)
-        migrations.downgrade(engine, "base")
-        engine.dispose()
-    opened = Database(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import sqlite3
@@ -18,9 +17,6 @@ import pytest
 from llmflow.errors import ConfigurationError, UpstreamError
 from llmflow.stores.keyvalue import KeyValueStore, open_keyvalue
 
-REDIS = "TEST_REDIS_URL"
-"""Names a Redis database; the tests then run on it as well."""
-
 EVERY_BYTE = bytes(range(256)) + "휴가".encode()
 
 
@@ -28,9 +24,7 @@ EVERY_BYTE = bytes(range(256)) + "휴가".encode()
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'made' / 'keyvalue.db'}"
-    if REDIS not in os.environ:
-        pytest.skip(f"{REDIS} names no database")
-    return os.environ[REDIS]
+    return str(request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture

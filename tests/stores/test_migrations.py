@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, inspect
+from together import run_together
 
 from llmflow.errors import UpstreamError
-from llmflow.stores import migrations
 from llmflow.stores.engine import open_engine
 from llmflow.stores.tables import Base
-
-POSTGRESQL = "TEST_POSTGRESQL_URL"
 
 # Ready, it says so and waits for a line: both then begin in the same moment.
 UPGRADE = """
@@ -29,37 +23,19 @@ migrations.upgrade(engine)
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgresql" and POSTGRESQL not in os.environ:
-        pytest.skip(f"{POSTGRESQL} names no database")
-    url = os.environ[POSTGRESQL] if request.param == "postgresql" else f"sqlite:///{tmp_path / 'llmflow.db'}"
-    engine = open_engine(url)
-    migrations.upgrade(engine)
-    migrations.downgrade(engine, "base")
+@pytest.fixture
+def empty(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
     # The table of the steps taken is made by the first step as well.
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE alembic_version")
+        connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
     yield engine
     engine.dispose()
 
 
 def test_processes_that_bring_an_empty_database_up_to_date_at_once_do_not_collide(empty: Engine) -> None:
     url = empty.url.render_as_string(hide_password=False)
-    processes = [
-        subprocess.Popen([sys.executable, "-c", UPGRADE, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate(timeout=60)
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    run_together(UPGRADE, [url] * 3)
     assert set(Base.metadata.tables) <= set(inspect(empty).get_table_names())
 
 

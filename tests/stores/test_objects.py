@@ -5,8 +5,6 @@ import io
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tracemalloc
 import unicodedata
 import uuid
@@ -18,6 +16,7 @@ from pathlib import Path
 import pytest
 from minio import Minio
 from minio.error import MinioException
+from together import run_together
 
 from llmflow.errors import InvalidInputError, NotFoundError, UpstreamError
 from llmflow.schema import Scope
@@ -362,26 +361,7 @@ for number in range(150):
 def test_processes_put_and_delete_at_once(store: ObjectStore, variables: dict[str, str], kind: str) -> None:
     if kind == "s3":
         pytest.skip("rclone's S3 server loses sight of objects for a moment when several processes delete at once")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CHURN, place(kind, worker)],
-            env={**os.environ, **variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for worker in range(3)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate(timeout=60)
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    run_together(CHURN, [place(kind, worker) for worker in range(3)], variables)
     assert list(store.keys(ACME)) == []
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,31 +14,11 @@ import pytest
 from llmflow.errors import NotFoundError
 from llmflow.ingestion.leases import Worker
 from llmflow.schema import DocumentStatus, FailureReason, Job, JobStatus, Scope
-from llmflow.stores import migrations
 from llmflow.stores.database import Database
-from llmflow.stores.engine import open_engine
 from llmflow.stores.liveness import Liveness
 from llmflow.stores.queue import STAGED, Claim, JobQueue, Lease
 
 SCOPE = Scope("acme", ("hr",), user="kim")
-POSTGRESQL = "TEST_POSTGRESQL_URL"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'llmflow.db'}"
-    else:
-        if POSTGRESQL not in os.environ:
-            pytest.skip(f"{POSTGRESQL} names no database")
-        url = os.environ[POSTGRESQL]
-        engine = open_engine(url)
-        migrations.upgrade(engine)
-        migrations.downgrade(engine, "base")
-        engine.dispose()
-    opened = Database(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

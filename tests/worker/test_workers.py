@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmflow.ingestion.pipeline import Upload
+from llmflow.ingestion.intake import Upload
 from llmflow.runtime import Runtime
 from llmflow.schema import DocumentStatus, JobStatus, Scope
 from llmflow.settings import Settings
@@ -21,7 +21,6 @@ from llmflow.worker.runner import JobRunner
 
 SCOPE = Scope("회사", ("인사",), user="kim")
 FILES = 24
-POSTGRESQL, REDIS = "TEST_POSTGRESQL_URL", "TEST_REDIS_URL"
 
 
 @pytest.fixture(params=["embedded", "servers"])
@@ -34,16 +33,8 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         "jobs": {"in_server": False},
     }
     if request.param == "servers":
-        if POSTGRESQL not in os.environ or REDIS not in os.environ:
-            pytest.skip(f"{POSTGRESQL} and {REDIS} name no servers")
-        from llmflow.stores import migrations
-        from llmflow.stores.engine import open_engine
-
-        engine = open_engine(os.environ[POSTGRESQL])
-        migrations.upgrade(engine)
-        migrations.downgrade(engine, "base")
-        engine.dispose()
-        values |= {"database": {"url": os.environ[POSTGRESQL]}, "keyvalue": {"url": os.environ[REDIS]}}
+        database, keyvalue = (request.getfixturevalue(name) for name in ("postgresql_url", "redis_url"))
+        values |= {"database": {"url": database}, "keyvalue": {"url": keyvalue}}
     return Settings.model_validate(values)
 
 
@@ -70,7 +61,7 @@ def submit(runtime: Runtime, folder: Path, count: int) -> list[str]:
     for number in range(count):
         path = folder / f"{number:02}.md"
         path.write_text(f"# {number}동\n\n기숙사 {number}동의 통금은 {number}시이다.\n", encoding="utf-8")
-        job = runtime.ingester.submit(SCOPE, "인사", Upload(f"upload://인사/{path.name}", path.name), path)
+        job = runtime.intake.submit(SCOPE, "인사", Upload(f"upload://인사/{path.name}", path.name), path)
         ids.append(job.document_id)
     return ids
 
@@ -123,7 +114,7 @@ def test_a_document_no_worker_can_read_fails_in_the_owner_and_is_no_longer_found
         wait(runtime, [id_])
         empty = tmp_path / "documents" / "00.md"
         empty.write_text("", encoding="utf-8")
-        job = runtime.ingester.submit(SCOPE, "인사", Upload("upload://인사/00.md", "00.md"), empty)
+        job = runtime.intake.submit(SCOPE, "인사", Upload("upload://인사/00.md", "00.md"), empty)
         runner.dispatch(job)
         deadline = time.monotonic() + 60
         while runtime.database.job(SCOPE, job.id)[0].status is not JobStatus.FAILED:

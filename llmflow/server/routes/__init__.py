@@ -14,6 +14,7 @@ from llmflow.server.routes import (
     health,
     jobs,
     me,
+    models,
     page,
     pii,
     retrieval,
@@ -23,5 +24,7 @@ from llmflow.server.routes import (
 
 def routers() -> list[APIRouter]:
     """All routes, in the order of the documentation."""
-    modules = (retrieval, answer, completions, chat, documents, jobs, dify, pii, feedback, traces, me, health, page)
+    modules = (
+        retrieval, answer, completions, chat, documents, jobs, dify, models, pii, feedback, traces, me, health, page,
+    )  # fmt: skip
     return [module.router for module in modules]

@@ -204,9 +204,9 @@ def _take_in(request: Request, scope: Scope, asked: Submission) -> Submitted:
     jobs = []
     for upload, file in asked.uploads:
         if file is None:
-            job = runtime.ingester.submit_url(scope, asked.department, upload)
+            job = runtime.intake.submit_url(scope, asked.department, upload)
         else:
-            job = runtime.ingester.submit(scope, asked.department, upload, file)
+            job = runtime.intake.submit(scope, asked.department, upload, file)
         if job.status is JobStatus.QUEUED:
             request.app.state.dispatch(job)
         jobs.append(job)

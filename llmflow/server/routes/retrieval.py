@@ -27,14 +27,17 @@ router = APIRouter(tags=["questions"])
 async def retrieve(request: Request, caller: Reader, body: RetrieveRequest) -> Response:
     """The best passages for a question, best first, each with its rank and score in every stage.
 
-    `top_k` never changes the order of the head, and a filter is applied before it.
+    `top_k` never changes the order of the head, and a filter is applied before it. With `explain` the
+    stages also say in words why a passage is here.
     """
     scope = narrowed(caller.scope, body.departments)
     runtime = request.app.state.runtime
 
     def search() -> RetrievalResult:
         documents = matching_ids(runtime.database, scope, body.filter)
-        result: RetrievalResult = runtime.search(scope, body.query, body.top_k, body.threshold, documents=documents)
+        result: RetrievalResult = runtime.search(
+            scope, body.query, body.top_k, body.threshold, documents, body.rerank, body.explain
+        )
         return result
 
     result = await in_worker(request, scope, search)

@@ -1,0 +1,97 @@
+"""How an attempt at a job ends: ready, failed with a reason, or handed on to the owner of the vector store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llmflow.errors import NotFoundError
+from llmflow.ingestion.indexing import Indexer
+from llmflow.ingestion.leftovers import tidy
+from llmflow.ingestion.staging import Prepared, leave_rows
+from llmflow.schema import Document, DocumentStatus, FailureReason, JobStatus
+from llmflow.stores.database import Database
+from llmflow.stores.objects import ObjectStore
+from llmflow.stores.queue import STAGED, Claim, JobQueue
+
+_STATUS = {
+    FailureReason.EMPTY: DocumentStatus.EMPTY,
+    FailureReason.NEEDS_OCR: DocumentStatus.NEEDS_OCR,
+    FailureReason.ENCRYPTED: DocumentStatus.REFUSED,
+    FailureReason.UNSUPPORTED_TYPE: DocumentStatus.REFUSED,
+    FailureReason.TYPE_MISMATCH: DocumentStatus.REFUSED,
+    FailureReason.EXTERNAL_ENTITY: DocumentStatus.REFUSED,
+    FailureReason.TOO_LARGE: DocumentStatus.REFUSED,
+}
+
+
+class Endings:
+    """Writes what became of a claimed job; only the attempt that has the say can.
+
+    Args:
+        indexer: writes rows; None in a process that does not own the vector store.
+    """
+
+    def __init__(self, database: Database, queue: JobQueue, objects: ObjectStore, indexer: Indexer | None) -> None:
+        self._database = database
+        self._queue = queue
+        self._objects = objects
+        self._indexer = indexer
+
+    def hand_on(self, claim: Claim, prepared: Prepared) -> None:
+        """Leave the rest to the process that owns the vector store."""
+        leave_rows(self._objects, claim, prepared)
+        self._queue.put_back(claim, STAGED)
+
+    def store(self, claim: Claim, prepared: Prepared) -> None:
+        """The store stage: rows take the place of whatever the document had.
+
+        Raises:
+            NotFoundError: the document was deleted, or a later job or attempt works on it.
+        """
+        with self._in_force(claim) as indexer:
+            indexer.replace(claim.scope, claim.job.document_id, prepared.rows)
+
+    def ready(self, claim: Claim, prepared: Prepared) -> Document:
+        """The document, its rows being stored.
+
+        Raises:
+            NotFoundError: the document was deleted, or a later job or attempt works on it.
+        """
+        document = self._database.finish(
+            claim.scope,
+            claim.job,
+            DocumentStatus.READY,
+            chunks_count=len(prepared.rows),
+            entities_count=prepared.entities_count,
+            warnings=prepared.warnings,
+        )
+        tidy(self._database, self._objects, claim.scope, document)
+        return document
+
+    def fail(self, claim: Claim, reason: str, message: str) -> Document | None:
+        """The document without chunks, and why; None where that was handed on.
+
+        Raises:
+            NotFoundError: the document was deleted, or a later job or attempt works on it.
+        """
+        if self._indexer is None:
+            self.hand_on(claim, Prepared(failure=(reason, message)))
+            return None
+        scope, job, failure = claim.scope, claim.job, FailureReason(reason)
+        with self._in_force(claim) as indexer:
+            indexer.remove(scope, job.document_id)
+            status = _STATUS.get(failure, DocumentStatus.FAILED)
+            document = self._database.finish(scope, job, status, reason=failure, message=message)
+        tidy(self._database, self._objects, scope, document)
+        return document
+
+    @contextmanager
+    def _in_force(self, claim: Claim) -> Iterator[Indexer]:
+        """Writing, as the attempt that has the say: none may undo what a later one of its document wrote."""
+        assert self._indexer is not None
+        with self._indexer.store.writing():
+            now, _ = self._database.job(claim.scope, claim.job.id)
+            if now.status is not JobStatus.RUNNING or now.attempts != claim.job.attempts:
+                raise NotFoundError(f"job {claim.job.id} runs no more", param="job_id")
+            yield self._indexer
