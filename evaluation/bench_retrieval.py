@@ -130,7 +130,9 @@ def bench_set(
                 name: _search_with(runtime, settings, changed, data, timed, progress)
                 for name, changed in variants.items()
             }
-            stages = systems["LLMFlow"].timings_ms
+            taken = systems["LLMFlow"].timings_ms
+            stages = {name: taken[name] for name in taken if name not in legs}
+            stages |= {f"legs: {name}": taken[name] for name in legs if name in taken}
             systems |= {f"LLMFlow, {name} alone": leg for name, leg in legs.items()}
             for name, baseline in (("kiwi morphemes", bm25_kiwi), ("words at white space", bm25_whitespace)):
                 systems[f"bm25s: {name}"] = Searched(baseline(data), {"total": []}, 0)

@@ -46,13 +46,14 @@ System = tuple[str, Search, Search]
 class Task:
     """Passages and questions with the vectors of both; ``vectors`` is None where there are none.
 
-    ``timed`` are the ids of the questions that are timed, ``head`` and ``deep`` the numbers of results of a
-    timed search and of one that is judged.
+    The first ``warm_up`` questions are put before the time is taken; ``timed`` are the ids of those it is
+    taken of. ``head`` and ``deep`` are the numbers of results of a timed search and of one that is judged.
     """
 
     ids: Sequence[str]
     texts: Sequence[str]
     questions: Mapping[str, str]
+    warm_up: int
     timed: Sequence[str]
     head: int
     deep: int
@@ -179,7 +180,8 @@ def main(folder: Path) -> None:
     systems: dict[str, Any] = {}
     for peer, _, build in PEERS:
         for name, search, search_kept in build(task):
-            search(task.questions[next(iter(task.timed))], task.head)  # warm
+            for question in list(task.questions.values())[: task.warm_up]:
+                search(question, task.head)
             times = []
             for id_ in task.timed:
                 started = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.beir import Dataset
-from evaluation.retrieval import Searched, best_of_documents, deep_top_k
+from evaluation.retrieval import WARM_UP, Searched, best_of_documents, deep_top_k
 from llmflow.models.embedder import Embedder, EmbedderInput, document_text
 from llmflow.models.sparse import encode_query
 from llmflow.retrieval.analysis import analyze_query
@@ -45,6 +45,7 @@ def run_peers(
         "ids": list(documents),
         "texts": texts,
         "questions": data.queries,
+        "warm_up": WARM_UP,
         "timed": list(timed),
         "head": top_k,
         "deep": deep_top_k(runtime, data),

@@ -33,6 +33,8 @@ def embed_rows(rows: Sequence[ChunkRow], embedder: Embedder | None, dimensions: 
         return [replace(row, embedding=zeros, learned={}, embedder=NO_EMBEDDER) for row in rows]
     version = embedder.version
     missing = [at for at, row in enumerate(rows) if row.embedder != version]
+    if not missing:
+        return list(rows)
     embedded = embedder.documents([EmbedderInput(document_text(rows[at].chunk), rows[at].lexical) for at in missing])
     learned = embedded.sparse or ({},) * len(missing)
     done = list(rows)

@@ -75,8 +75,8 @@ def find_labels(
             if len(tokens) != len(before) + 1 or tokens[: len(before)] != before:
                 raise ConfigurationError(
                     f"the label {text!r} is not exactly one token where an answer of {model} starts"
-                    f" ({len(tokens) - len(before)} tokens); use reranker.method=permutation, which needs no labels, or"
-                    " serve a model whose tokenizer has this label",
+                    f" ({len(tokens) - len(before)} tokens); use another reranker.method (permutation needs no labels),"
+                    " or serve a model whose tokenizer has this label",
                     param="reranker.method",
                     label=text,
                 )

@@ -30,19 +30,27 @@ def deduplicate(candidates: Iterable[Candidate], similarity: float) -> Iterator[
             negations is a repetition; at 1 only one with the same letters.
     """
     exact: set[str] = set()
-    kept: dict[tuple[int, int], list[tuple[Shingles, Counter[str]]]] = {}
+    kept: dict[tuple[int, int], list[tuple[Shingles, str]]] = {}
     for candidate in candidates:
-        letters = letters_of(candidate.chunk.text)
+        text = candidate.chunk.text
+        letters = letters_of(text)
         if letters in exact:
             continue
         exact.add(letters)
         if similarity < 1:
-            shingles, decisive = Shingles.of(letters), Counter(_DECISIVE.findall(candidate.chunk.text.casefold()))
+            shingles = Shingles.of(letters)
             marks = list(enumerate(shingles.marks))
             near = {id(pair): pair for mark in marks for pair in kept.get(mark, ())}
-            if any(words == decisive and other.jaccard(shingles) >= similarity for other, words in near.values()):
+            if any(
+                other.jaccard(shingles) >= similarity and _decisive(text) == _decisive(said)
+                for other, said in near.values()
+            ):
                 continue
-            pair = (shingles, decisive)
+            pair = (shingles, text)
             for mark in marks:
                 kept.setdefault(mark, []).append(pair)
         yield candidate
+
+
+def _decisive(text: str) -> Counter[str]:
+    return Counter(_DECISIVE.findall(text.casefold()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,8 @@ import numpy.typing as npt
 _SHINGLE = 5
 _PRIME = (1 << 61) - 1
 _HASHES = 8
+_POWERS = np.array([1_000_003**power % (1 << 38) for power in range(_SHINGLE)], dtype=np.uint64)
+"""Of a polynomial hash; code points have 21 bits, so that nothing overflows."""
 _rng = np.random.default_rng(20)
 _FACTORS = _rng.integers(1, 1 << 29, (_HASHES, 1), dtype=np.uint64)
 _OFFSETS = _rng.integers(0, _PRIME, (_HASHES, 1), dtype=np.uint64)
@@ -30,11 +31,10 @@ class Shingles:
     @classmethod
     def of(cls, letters: str) -> Shingles:
         """Shingles of a text whose white space and punctuation are gone."""
-        encoded = letters.encode("utf-32-le", "surrogatepass")
-        runs = max(len(letters) - _SHINGLE + 1, 1)
-        hashes = np.unique(
-            np.fromiter((zlib.crc32(encoded[4 * i : 4 * (i + _SHINGLE)]) for i in range(runs)), np.uint32, runs)
-        )
+        codes = np.frombuffer(letters.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+        codes = np.pad(codes, (0, max(_SHINGLE - len(codes), 0)))
+        runs = np.lib.stride_tricks.sliding_window_view(codes, _SHINGLE)
+        hashes = np.unique(((runs @ _POWERS) % np.uint64(_PRIME)).astype(np.uint32))
         marks = (_FACTORS * hashes.astype(np.uint64) + _OFFSETS) % np.uint64(_PRIME)
         return cls(hashes, tuple(marks.min(axis=1).tolist()))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import socket
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from chat_server import ChatServer, Reply, answer, chat_server, event, piece
 from pydantic import SecretStr
 
 from llmflow.errors import ConfigurationError, UpstreamError
-from llmflow.models.llm import LLMClient, Usage
+from llmflow.models.llm import Completion, Label, LLMClient, Usage
 from llmflow.settings import LLMSettings
 
 QUESTION = [{"role": "user", "content": "연차는 며칠인가요?"}]
@@ -188,6 +190,113 @@ def test_closing_stops_listening() -> None:
 def test_without_an_address_the_client_says_what_to_set() -> None:
     with pytest.raises(ConfigurationError, match=r"llm\.base_url"):
         LLMClient(LLMSettings())
+
+
+def test_an_endpoint_that_keeps_failing_is_left_alone_and_tried_again_later() -> None:
+    with chat_server(Reply([b"down"], 500), Reply([b"down"], 500), answer("됐습니다")) as server:
+        llm = client(server, retries=0, breaker_failures=2, breaker_pause_s=0.2)
+        for _ in range(2):
+            with pytest.raises(UpstreamError, match="HTTP 500"):
+                llm.complete(QUESTION)
+        with pytest.raises(UpstreamError, match="left alone") as error:
+            llm.complete(QUESTION)
+        assert len(server.requests) == 2
+        time.sleep(error.value.details["retry_after_s"])
+        assert llm.complete(QUESTION) == "됐습니다"
+
+
+def test_refused_calls_do_not_open_the_breaker() -> None:
+    with chat_server(*[Reply([b"no such model"], 404)] * 3, answer("예")) as server:
+        llm = client(server, retries=0, breaker_failures=2)
+        for _ in range(3):
+            with pytest.raises(UpstreamError, match="HTTP 404"):
+                llm.complete(QUESTION)
+        assert llm.complete(QUESTION) == "예"
+
+
+def whole(text: str | None, finish: str = "stop", **more: Any) -> Reply:
+    """An answer in one piece."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish, **more}
+    body = {"choices": [choice], "usage": {"prompt_tokens": 11, "completion_tokens": 3}}
+    return Reply([json.dumps(body).encode()], headers={"Content-Type": "application/json"})
+
+
+def test_a_whole_text_comes_with_its_usage_and_without_thoughts() -> None:
+    with chat_server(whole("<think>\n음\n</think>\n[2] > [1]", "length")) as server:
+        completion = client(server).complete_text(QUESTION, 20, "student-rerank@1")
+    assert completion == Completion("[2] > [1]", "length", Usage(11, 3))
+    request = server.requests[0]
+    assert (request["model"], request["max_tokens"], request["temperature"]) == ("student-rerank@1", 20, 0)
+    assert "stream" not in request
+
+
+def test_json_follows_a_schema() -> None:
+    schema = {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
+    with chat_server(whole('{"days": 15}')) as server:
+        assert client(server).complete_json(QUESTION, schema) == {"days": 15}
+    assert server.requests[0]["response_format"]["json_schema"]["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "advice"),
+    [('{"days": 1', "length", r"raise llm\.max_tokens"), ("[15]", "stop", "json_schema"), (None, "stop", "''")],
+)
+def test_what_is_no_json_object_is_an_error(text: str | None, finish: str, advice: str) -> None:
+    with chat_server(whole(text, finish)) as server, pytest.raises(UpstreamError, match=advice):
+        client(server).complete_json(QUESTION, {"type": "object"})
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b"null", b'{"choices": []}', b'{"choices": [{}]}', b'{"choices": [{"message": null}]}']
+)
+def test_a_whole_answer_that_is_no_chat_completion(body: bytes) -> None:
+    reply = Reply([body], headers={"Content-Type": "application/json"})
+    with chat_server(reply) as server:
+        with pytest.raises(UpstreamError, match="no chat completion"):
+            client(server).complete_text(QUESTION, 5)
+        with pytest.raises(UpstreamError, match=r"no (chat completion|log-probabilities)"):
+            client(server).label_logprobs(QUESTION, [Label("A", None)])
+
+
+def test_the_deadline_of_a_call_counts_for_all_its_tries() -> None:
+    with chat_server(Reply([b"busy"], 503)) as server:
+        start = time.monotonic()
+        with pytest.raises(UpstreamError):
+            client(server, retries=50).complete_text(QUESTION, 5, deadline=start + 0.5)
+        assert time.monotonic() - start < 1.5
+
+
+def test_forms_of_a_label_add_up_and_the_others_have_a_floor() -> None:
+    entries = [("A", 0.5), (" A", 0.2), ("B", 0.1), ("Answer", 0.05)]
+    top = [{"token": token, "logprob": math.log(share)} for token, share in entries]
+    logprobs = {"content": [{**top[0], "top_logprobs": top}]}
+    with chat_server(whole("A", logprobs=logprobs)) as server:
+        found = client(server).label_logprobs(QUESTION, [Label(text, None) for text in "ABC"])
+    assert found.logprobs[:2] == pytest.approx((math.log(0.7), math.log(0.1)))
+    assert found.logprobs[2] is None
+    assert found.floor == pytest.approx(math.log(0.05))
+    assert (found.prompt_tokens, found.completion_tokens) == (11, 3)
+
+
+def test_the_floor_is_no_more_than_what_is_left() -> None:
+    top = [{"token": "A", "logprob": math.log(0.6)}, {"token": "B", "logprob": math.log(0.39)}]
+    with chat_server(whole("A", logprobs={"content": [{**top[0], "top_logprobs": top}]})) as server:
+        found = client(server).label_logprobs(QUESTION, [Label(text, None) for text in "ABC"])
+    assert found.floor == pytest.approx(math.log(0.01))
+
+
+@pytest.mark.parametrize("value", [0.5, "high", None, float("nan")])
+def test_log_probabilities_that_are_none(value: Any) -> None:
+    entry = {"token": "A", "logprob": value}
+    reply = whole("A", logprobs={"content": [{**entry, "top_logprobs": [entry]}]})
+    with chat_server(reply) as server, pytest.raises(UpstreamError, match="no chat completion"):
+        client(server).label_logprobs(QUESTION, [Label("A", None)])
+
+
+@pytest.mark.parametrize("count", [0, 129])
+def test_the_number_of_labels_has_bounds(count: int) -> None:
+    with chat_server(whole("A")) as server, pytest.raises(ValueError, match="1 to 128"):
+        client(server).label_logprobs(QUESTION, [Label("A", 35)] * count)
 
 
 def test_importing_loads_no_http_library() -> None:

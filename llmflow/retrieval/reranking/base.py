@@ -78,7 +78,7 @@ class Reranker(Protocol):
         """
 
     def rerank(self, query: str, passages: Sequence[str], deadline: float) -> Reranking:
-        """Order ``passages`` (any number); ties stay in their order.
+        """Order ``passages`` (any number); equals stay in their order, but in a heap (setwise).
 
         Args:
             deadline: ``time.monotonic()`` at which the order must be there.

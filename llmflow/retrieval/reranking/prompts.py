@@ -21,8 +21,9 @@ Language = Literal["ko", "en"]
 
 LABELS: Final = tuple(string.ascii_uppercase[:20])
 """Of the passages of a window or a set."""
-VERDICTS: Final[dict[Language, tuple[str, str]]] = {"ko": ("예", "아니오"), "en": ("yes", "no")}
-"""Whether a passage answers."""
+# O and X, as in Korean quizzes: 아니오 is no token of Qwen's vocabulary, nor is 아니요 or 아니.
+VERDICTS: Final[dict[Language, tuple[str, str]]] = {"ko": ("O", "X"), "en": ("yes", "no")}
+"""That a passage answers, and that it does not."""
 
 _DATA: Final[dict[Language, str]] = {
     "ko": (
@@ -53,7 +54,7 @@ _BEST_END: Final[dict[Language, str]] = {
 _VERDICT: Final[dict[Language, str]] = {
     "ko": (
         "당신은 검색 결과를 판정하는 도우미입니다.\n"
-        "- 문단이 질문에 답하는 내용을 담고 있으면 {yes}, 아니면 {no}라고만 쓰고 다른 말은 쓰지 마십시오."
+        "- 문단이 질문에 답하는 내용을 담고 있으면 {yes}, 아니면 {no} 한 글자만 쓰고 다른 말은 쓰지 마십시오."
     ),
     "en": (
         "You judge search results.\n"
