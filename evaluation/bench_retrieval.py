@@ -50,6 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 _WITHOUT_GRAPH: dict[str, dict[str, Any]] = {"LLMFlow, without the graph": {"graph_weight": 0.0}}
 _SECTION = "retrieval"
 _TOP_K = 10
+_QUERIES = 200
 _TIMED = 50
 _SEED = 13
 
@@ -84,7 +85,7 @@ app = typer.Typer(add_completion=False)
 def main(
     sets: Annotated[list[str] | None, typer.Argument(help="Sets to measure on; default: all of them.")] = None,
     data: Annotated[Path | None, typer.Option(envvar="LLMFLOW_EVAL_DATA", help="Folder of the sets.")] = None,
-    queries: Annotated[int, typer.Option(min=1, help="Questions of each set at most, drawn at random.")] = 200,
+    queries: Annotated[int, typer.Option(min=1, help="Questions of each set at most, drawn at random.")] = _QUERIES,
     peers: Annotated[Path | None, typer.Option(help="Python of the peers' environment; default: no peers.")] = None,
     page: Annotated[Path | None, typer.Option(help="Markdown page to write the tables to.")] = None,
 ) -> None:
@@ -98,8 +99,8 @@ def main(
         with progress_bar() as show:
             reports.append(bench_set(data / name, SETS[name], load_settings(), queries, peers, show))
         if page is not None:  # after each set: the run is long
-            command = f"make bench-retrieval SETS='{' '.join(sets)}'" if sets else "make bench-retrieval"
-            replace_section(page, _SECTION, [_caption(reports, command), *(t.markdown() for t in tables(reports))])
+            caption = _caption(reports, sets, queries)
+            replace_section(page, _SECTION, [caption, *(table.markdown() for table in tables(reports))])
     console = Console(width=max(100, 40 + 16 * len(reports)))
     for table in tables(reports):
         console.print(table.rich())
@@ -227,14 +228,17 @@ def _times(values: list[float] | None) -> str:
     return f"{np.median(values):.1f} / {np.quantile(values, 0.95):.1f}" if values else "–"
 
 
-def _caption(reports: Sequence[SetReport], command: str) -> str:
+def _caption(reports: Sequence[SetReport], sets: Sequence[str] | None, queries: int) -> str:
+    command = "make bench-retrieval"
+    command += " SETS='" + " ".join(sets) + "'" if sets else ""
+    command += f" QUERIES={queries}" if queries != _QUERIES else ""
     versions = {name: version for report in reports for name, version in report.versions.items()}
     lines = [
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d}; {machine()};",
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}.",
     ]
     if degraded := sum(report.degraded for report in reports):
-        lines.append(f"LLMFlow answered {degraded} questions without one of its stages.")
+        lines.append(f"{degraded} searches of LLMFlow had to do without one of its stages.")
     return "\n".join(lines)
 
 

@@ -44,7 +44,10 @@ System = tuple[str, Search, Search]
 
 @dataclass(frozen=True)
 class Task:
-    """Passages and questions with the vectors of both; ``vectors`` is None where there are none.
+    """Passages and questions with the vectors of both.
+
+    ``vectors`` is None where there are none at all; a passage of which the embedder knows no word has None, as
+    a cosine with zeros is no number.
 
     The first ``warm_up`` questions are put before the time is taken; ``timed`` are the ids of those it is
     taken of. ``head`` and ``deep`` are the numbers of results of a timed search and of one that is judged.
@@ -57,7 +60,7 @@ class Task:
     timed: Sequence[str]
     head: int
     deep: int
-    vectors: np.ndarray | None
+    vectors: Sequence[list[float] | None] | None
     question_vectors: Mapping[str, list[float]]
 
 
@@ -101,10 +104,11 @@ def llama_index(task: Task) -> Iterator[System]:
     yield "BM25", _llama_search(bm25, bm25), _llama_search(kept_bm25)
     if task.vectors is None:
         return
-    for node, vector in zip(nodes, task.vectors.tolist(), strict=True):
+    for node, vector in zip(nodes, task.vectors, strict=True):
         node.embedding = vector
     given = GivenEmbedding(vectors=dict(task.question_vectors))
-    dense = VectorIndexRetriever(VectorStoreIndex(nodes, embed_model=given))
+    embedded = [node for node in nodes if node.embedding is not None]
+    dense = VectorIndexRetriever(VectorStoreIndex(embedded, embed_model=given))
     kept_dense = Kept(dense, task.deep)
     yield "dense", _llama_search(dense, dense), _llama_search(kept_dense)
 
@@ -128,7 +132,7 @@ def _llama_search(retriever: BaseRetriever, *sized: Any) -> Search:
 
 def haystack(task: Task) -> Iterator[System]:
     """Haystack: BM25 and vectors in memory, and its joiners by rank and by score."""
-    vectors = [None] * len(task.ids) if task.vectors is None else task.vectors.tolist()
+    vectors = task.vectors or [None] * len(task.ids)
     store = InMemoryDocumentStore(return_embedding=False)
     store.write_documents([
         Document(id=id_, content=text, embedding=vector)
@@ -201,7 +205,8 @@ def _task(folder: Path) -> Task:
         return Task(**asked, vectors=None, question_vectors={})
     with np.load(folder / "vectors.npz") as file:
         given = zip(asked["questions"].values(), file["questions"].tolist(), strict=True)
-        return Task(**asked, vectors=file["passages"], question_vectors=dict(given))
+        vectors = [vector if any(vector) else None for vector in file["passages"].tolist()]
+        return Task(**asked, vectors=vectors, question_vectors=dict(given))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ Found = dict[str, dict[str, float]]
 class Searched:
     """What a system found, and the milliseconds it took by stage; ``total`` is from end to end.
 
-    ``degraded`` counts the questions that were answered without one of the stages.
+    ``degraded`` counts the searches that had to do without one of the stages.
     """
 
     run: Found
@@ -59,7 +59,7 @@ def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: P
 
     Returns:
         ``{"dataset", "split", "queries", "documents", "chunks", "systems": {name: {metric:
-        value}}, "timings_ms": {stage: {"p50", "p95"}}, "index_seconds", "train_seconds"}``.
+        value}}, "timings_ms": {stage: {"p50", "p95"}}, "degraded", "index_seconds", "train_seconds"}``.
 
     Raises:
         InvalidInputError: the folder is not a BEIR set or lacks the split.
@@ -85,6 +85,7 @@ def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: P
             stage: {"p50": round(float(np.median(values)), 3), "p95": round(float(np.quantile(values, 0.95)), 3)}
             for stage, values in searched.timings_ms.items()
         },
+        "degraded": searched.degraded,
         "index_seconds": round(index_seconds, 2),
         "train_seconds": round(train_seconds, 2),
     }
@@ -104,6 +105,8 @@ def print_retrieval_report(console: Console, report: Mapping[str, Any]) -> None:
     for stage, values in report["timings_ms"].items():
         speed.add_row(stage, f"{values['p50']:.2f}", f"{values['p95']:.2f}")
     console.print(quality, speed)
+    if report["degraded"]:
+        console.print(f"{report['degraded']} searches had to do without one of the stages")
 
 
 def isolated(settings: Settings, folder: Path, *, tracing: bool) -> Settings:
@@ -178,6 +181,7 @@ def search(
         started = time.perf_counter()
         result = runtime.search(SCOPE, data.queries[query], top_k=top_k, threshold=0)
         timings.setdefault("total", []).append((time.perf_counter() - started) * 1000)
+        degraded += bool(result.degradations)
         for stage, value in result.timings_ms.items():
             timings.setdefault(stage, []).append(value)
     deep = deep_top_k(runtime, data)

@@ -292,9 +292,9 @@ class Runtime:
         ):
             return self.retriever.retrieve(scope, question, top_k, threshold, documents, rerank, explain)
 
-    def rank(self, question: str, texts: Sequence[str], mode: RerankMode | None = None) -> TextRanking:
+    def rank(self, scope: Scope, question: str, texts: Sequence[str], mode: RerankMode | None = None) -> TextRanking:
         """See :meth:`llmflow.retrieval.texts.TextRanker.rank`."""
-        return self.text_ranker.rank(question, texts, mode)
+        return self.text_ranker.rank(scope.tenant, question, texts, mode)
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts by the embedder of the stored documents.

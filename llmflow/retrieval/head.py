@@ -22,11 +22,19 @@ from llmflow.settings import Settings
 
 if TYPE_CHECKING:
     from llmflow.models.cross_encoder import CrossEncoder
-    from llmflow.retrieval.reranking.base import Reranker
+    from llmflow.retrieval.reranking.cache import CachedReranker
 
 CROSS_ENCODER, RERANK, DIVERSIFY = "cross_encoder", "rerank", "diversify"
 _DIVERSE = 50
 """Candidates whose differences are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question and whose it is."""
+
+    tenant: str
+    question: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class HeadStage:
 
     name: str
     depth: int
-    apply: Callable[[str, Sequence[Candidate], Clock], list[Candidate]]
+    apply: Callable[[Asked, Sequence[Candidate], Clock], list[Candidate]]
 
 
 class HeadStages:
@@ -46,7 +54,7 @@ class HeadStages:
         reranker: the LLM; None without one.
     """
 
-    def __init__(self, cross_encoder: CrossEncoder | None, reranker: Reranker | None, settings: Settings) -> None:
+    def __init__(self, cross_encoder: CrossEncoder | None, reranker: CachedReranker | None, settings: Settings) -> None:
         self._cross_encoder = cross_encoder
         self._reranker = reranker
         self._settings = settings
@@ -77,7 +85,7 @@ class HeadStages:
         return stages
 
     def run(
-        self, question: str, candidates: list[Candidate], stages: Sequence[HeadStage], clock: Clock
+        self, asked: Asked, candidates: list[Candidate], stages: Sequence[HeadStage], clock: Clock
     ) -> tuple[list[Candidate], list[Degradation]]:
         """Candidates in the order of the stages, and which stages failed."""
         degradations: list[Degradation] = []
@@ -86,26 +94,27 @@ class HeadStages:
             if len(head) < 2:
                 continue
             try:
-                head = stage.apply(question, head, clock)
+                head = stage.apply(asked, head, clock)
             except Exception as error:  # whatever breaks a stage must not break the query
                 reason = f"{type(error).__name__}: {error}; the order before it stands"
                 degradations.append(Degradation(stage.name, reason))
             candidates = [*head, *capped(rest, head)]
         return candidates, degradations
 
-    def _score(self, question: str, candidates: Sequence[Candidate], clock: Clock) -> list[Candidate]:
+    def _score(self, asked: Asked, candidates: Sequence[Candidate], clock: Clock) -> list[Candidate]:
         assert self._cross_encoder is not None
         deadline = time.monotonic() + self._settings.cross_encoder.deadline_s
         with clock(CROSS_ENCODER) as step:
-            scores = self._cross_encoder.scores(question, [passage(item.chunk) for item in candidates], deadline)
+            scores = self._cross_encoder.scores(asked.question, [passage(item.chunk) for item in candidates], deadline)
             step.update(metadata={"model": self._cross_encoder.version})
         return _by_score(CROSS_ENCODER, candidates, scores.tolist())
 
-    def _rerank(self, question: str, candidates: Sequence[Candidate], clock: Clock) -> list[Candidate]:
+    def _rerank(self, asked: Asked, candidates: Sequence[Candidate], clock: Clock) -> list[Candidate]:
         assert self._reranker is not None
         deadline = time.monotonic() + self._settings.reranker.deadline_s
         with clock(RERANK) as step:
-            found = self._reranker.rerank(question, [passage(item.chunk) for item in candidates], deadline)
+            passages = [passage(item.chunk) for item in candidates]
+            found = self._reranker.rerank(asked.tenant, asked.question, passages, deadline)
             step.update(
                 output=[candidates[at].chunk.id for at in found.order],
                 metadata={
@@ -124,7 +133,7 @@ class HeadStages:
         ranked = _by_score(RERANK, candidates, scores, found.order)
         return [replace(item, notes=(*item.notes, note)) for item in ranked]
 
-    def _diversify(self, _question: str, candidates: Sequence[Candidate], clock: Clock) -> list[Candidate]:
+    def _diversify(self, _asked: Asked, candidates: Sequence[Candidate], clock: Clock) -> list[Candidate]:
         with clock(DIVERSIFY):
             order = diversify(candidates, self._settings.retrieval.diversity)
         return _by_score(DIVERSIFY, candidates, [item.score for item in candidates], order)

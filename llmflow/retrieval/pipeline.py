@@ -12,7 +12,7 @@ from llmflow.retrieval.analysis import AnalyzedQuery, analyze_query
 from llmflow.retrieval.clock import Clock
 from llmflow.retrieval.deduplication import deduplicate
 from llmflow.retrieval.fusion import Fused, fuse
-from llmflow.retrieval.head import HeadStages, capped
+from llmflow.retrieval.head import Asked, HeadStages, capped
 from llmflow.retrieval.legs import REFERENCE, Leg, embedding_legs, lexical_legs, reference_leg
 from llmflow.retrieval.running import LegRunner
 from llmflow.schema import Candidate, RerankMode, RetrievalResult, Scope
@@ -96,7 +96,8 @@ class Retriever:
                 fused = fuse(scores, view, self._settings, allowed)
             looked_at = max((stage.depth for stage in stages), default=0)
             found = self._candidates(scope, view, fused, explain, block=max(top_k, looked_at) + _SPARE)
-            head, failed = self._head.run(analyzed.query.text, list(islice(found, looked_at)), stages, clock)
+            asked = Asked(scope.tenant, analyzed.query.text)
+            head, failed = self._head.run(asked, list(islice(found, looked_at)), stages, clock)
             with clock("select"):
                 tail = takewhile(lambda item: item.score >= threshold, capped(found, head))
                 passing = chain((item for item in head if item.score >= threshold), tail)

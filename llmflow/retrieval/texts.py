@@ -14,7 +14,7 @@ from llmflow.models.sparse import encode
 from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.clock import Clock
 from llmflow.retrieval.fusion import fuse
-from llmflow.retrieval.head import DIVERSIFY, HeadStages
+from llmflow.retrieval.head import DIVERSIFY, Asked, HeadStages
 from llmflow.retrieval.legs import DENSE, embedding_legs, lexical_legs
 from llmflow.retrieval.running import LegRunner
 from llmflow.schema import Candidate, Chunk, Degradation, RerankMode, Scope
@@ -51,7 +51,7 @@ class TextRanker:
         self._tracer = tracer
         self._legs = LegRunner(settings.leg_timeout_s)
 
-    def rank(self, question: str, texts: Sequence[str], mode: RerankMode | None = None) -> TextRanking:
+    def rank(self, tenant: str, question: str, texts: Sequence[str], mode: RerankMode | None = None) -> TextRanking:
         """Rank up to ``retrieval.depth`` texts.
 
         Args:
@@ -77,7 +77,7 @@ class TextRanker:
             candidates = [
                 Candidate(rows[row].chunk, float(fused.scores[row]), fused.stages(row)) for row in (*found, *rest)
             ]
-            candidates, broken = self._head.run(analyzed.query.text, candidates, stages, clock)
+            candidates, broken = self._head.run(Asked(tenant, analyzed.query.text), candidates, stages, clock)
             order = tuple(item.chunk.ordinal for item in candidates)
             trace.update(output=order)
             scored = tuple(item.score for item in candidates)

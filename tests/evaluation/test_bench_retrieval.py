@@ -89,6 +89,25 @@ def test_unknown_sets_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
         assert said in result.output
 
 
+def test_the_page_gets_the_tables_and_keeps_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # no llmflow.yaml
+    thirty_documents(tmp_path / "ko_autorag")
+    page = tmp_path / "page.md"
+    page.write_text("By hand.\n\n<!-- retrieval:begin -->\nold\n<!-- retrieval:end -->\nBelow.\n", encoding="utf-8")
+    arguments = ["ko_autorag", "--data", str(tmp_path), "--page", str(page), "--queries", "3"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "1.000 / 1.000" in result.output
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(
+        "By hand.\n\n<!-- retrieval:begin -->\n\n`make bench-retrieval SETS='ko_autorag' QUERIES=3`, "
+    )
+    assert text.endswith("<!-- retrieval:end -->\nBelow.\n")
+    assert "| LLMFlow | 1.000 / 1.000 |" in text
+    assert "| questions | 3 of 6 |" in text
+    assert "old" not in text
+
+
 @needs_peers
 def test_peers_search_the_same_passages_with_the_same_vectors(tmp_path: Path) -> None:
     found = run(word_pairs(tmp_path / "pairs"), Settings(embedder=SMALL), peers=PEERS)  # type: ignore[arg-type]

@@ -54,11 +54,11 @@ def test_term_weights_where_the_server_has_them() -> None:
         assert given.sparse is not None
         assert given.sparse[0] == {10: 1.0, 11: 0.5}
         assert [math.fsum(vector.values()) for vector in given.sparse] == [0.5 * sum(letters(text)) for text in TEXTS]
-        assert model.version == "tei_org_Letters_v1_5_8_sparse"
+        assert model.version == "tei_org_Letters_v1_5_16_sparse"
     with tei() as server:
         model = embedder(server.base_url)
         assert not model.learns_terms
-        assert (model.version, model.dimensions) == ("tei_org_Letters_v1_5_8", 8)
+        assert (model.version, model.dimensions) == ("tei_org_Letters_v1_5_16", 16)
 
 
 def test_a_question_has_its_prefix_and_the_key_is_sent() -> None:
@@ -70,7 +70,7 @@ def test_a_question_has_its_prefix_and_the_key_is_sent() -> None:
 
 def test_nothing_is_called_before_it_is_needed() -> None:
     with tei() as server:
-        assert embedder(server.base_url).documents([]).dense.shape == (0, 8)
+        assert embedder(server.base_url).documents([]).dense.shape == (0, 16)
         before = len(server.calls)
         embedder(server.base_url)
         assert len(server.calls) == before
@@ -79,7 +79,7 @@ def test_nothing_is_called_before_it_is_needed() -> None:
 def test_one_bad_moment_is_nothing() -> None:
     count = iter(range(100))
     with tei(lambda *_: Answer(status=503) if next(count) % 2 == 0 else None) as server:
-        assert embedder(server.base_url, breaker_failures=1000).documents(inputs(*TEXTS)).dense.shape == (6, 8)
+        assert embedder(server.base_url, breaker_failures=1000).documents(inputs(*TEXTS)).dense.shape == (6, 16)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def test_another_model_after_a_failure_has_another_version() -> None:
 
     with tei(change, limit=32) as server:
         model = embedder(server.base_url)
-        assert model.version == "tei_org_first_8"
+        assert model.version == "tei_org_first_16"
         away[0] = True
         with pytest.raises(UpstreamError):
             model.documents(inputs("a"))
         away[0], serving[0] = False, "org/second"
-        assert model.version == "tei_org_second_8"
+        assert model.version == "tei_org_second_16"
 
 
 def test_an_address_is_needed() -> None:

@@ -43,7 +43,7 @@ class Backwards:
 
     name, version = "permutation", "student@1"
 
-    def rerank(self, query: str, passages: Sequence[str], deadline: float) -> Reranking:
+    def rerank(self, tenant: str, query: str, passages: Sequence[str], deadline: float) -> Reranking:
         assert deadline > time.monotonic()
         order = tuple(reversed(range(len(passages))))
         return Reranking(order, None, 0.5, 1, 1, 100, 20)
@@ -54,7 +54,7 @@ class Favourite:
 
     name, version = "listwise", "student@2"
 
-    def rerank(self, query: str, passages: Sequence[str], deadline: float) -> Reranking:
+    def rerank(self, tenant: str, query: str, passages: Sequence[str], deadline: float) -> Reranking:
         scores = [0.9 if "회의실" in passage else 0.05 for passage in passages]
         order = tuple(sorted(range(len(passages)), key=lambda at: -scores[at]))
         return Reranking(order, tuple(scores), 0.8, 0, 1, 100, 1)

@@ -96,6 +96,9 @@ def test_commands_go_through_the_server_that_holds_the_stores(
     refused = command(env, place, "train-embedder")
     assert refused.returncode == 1
     assert "trains the embedder by itself" in refused.stderr
+    refused = command(env, place, "reindex")
+    assert refused.returncode == 1
+    assert "to reindex, stop the server" in refused.stderr
     keys = json.loads(command(env, place, "keys", "list", "--json").stdout)["keys"]
     assert keys
     assert all(key["revoked_at"] for key in keys), "the keys of the commands are revoked when they end"

@@ -26,7 +26,7 @@ def random_row(rng: random.Random, id_: str, document: str, department: str = "h
     return row(
         id_, document, tenant=tenant, department=department, lexical=sparse(rng, 15), passages=passages,
         embedding=[rng.gauss(0, 1) for _ in range(WIDTH)], title=rng.choice(LAWS),
-        article=rng.choice([None, "제1조", "제2조", "제3조의2"]),
+        article=rng.choice([None, "제1조", "제2조", "제3조의2"]), learned=sparse(rng, rng.randrange(0, 8)),
     )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def assert_same(one: View, other: View, rng: random.Random) -> None:
     query, direction = sparse(rng, 5), np.array([rng.gauss(0, 1) for _ in range(WIDTH)], np.float32)
     legs = [(view.lexical(level, query, K1, B), view) for level in LEVELS for view in (one, other)]
     legs += [(view.dense(direction), view) for view in (one, other)]
+    legs += [(view.learned(query), view) for view in (one, other)]
     for (mine, here), (fresh, there) in zip(legs[::2], legs[1::2], strict=True):
         found, expected = by_id(here, mine.scores), by_id(there, fresh.scores)
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -95,6 +96,31 @@ def test_segments_stay_few_and_are_seldom_copied() -> None:
         index.delete_document(HR, f"d{number}")
     held = sum(len(segment.ids) for segment in index.view(HR).segments)
     assert held <= 20, "deleted rows must not be held for ever"
+
+
+def test_learned_weights_score_by_their_inner_product_over_the_highest_possible() -> None:
+    rows = [
+        row("both", learned={3: 2.0, 70_000: 1.0}), row("one", learned={3: 4.0}), row("other", learned={9: 4.0}),
+        row("none"),
+    ]  # fmt: skip
+    index = SearchIndex(rows)
+    index.upsert([row("hidden", department="it", learned={3: 100.0})])
+    view = index.view(HR)
+    assert view.learns_terms
+    scores = view.learned({3: 0.5, 70_000: 1.0, 8: 0.5})
+    assert scores.bound == 1
+    highest = 4.0 * (0.5 + 1.0 + 0.5)  # the largest weight in sight, for every term of the question
+    assert by_id(view, scores.scores) == pytest.approx(
+        {"both": (2 * 0.5 + 1) / highest, "one": 4 * 0.5 / highest, "other": 0, "none": 0}
+    )
+    perfect = index.view(BOTH).learned({3: 7.0})
+    assert by_id(index.view(BOTH), perfect.scores)["hidden"] == pytest.approx(1)
+    assert not view.learned({}).scores.any()
+    assert not view.learned({5: 1.0}).scores.any()
+    plain = SearchIndex([row("plain")]).view(HR)
+    assert not plain.learns_terms
+    assert plain.learned({3: 1.0}).scores.tolist() == [0]
+    assert len(SearchIndex().view(HR).learned({3: 1.0}).scores) == 0
 
 
 def test_rows_keep_the_order_of_ingestion() -> None:

@@ -160,6 +160,30 @@ def test_everything_survives_closing_and_reopening(tmp_path: Path) -> None:
     again.close()
 
 
+def test_learned_weights_are_kept_where_the_embedder_gives_them(tmp_path: Path) -> None:
+    path = str(tmp_path / "milvus.db")
+    store = VectorStore(path, "chunks", WIDTH)
+    assert store.is_empty()
+    store.upsert(HR, [row("c1", learned={5: 1.0})])
+    assert not store.is_empty()
+    assert not store.learns_terms
+    assert [each.learned for each in store.rows()] == [{}], "a collection without room for them keeps none"
+    rows = [row("c1", learned={5: 1.5, 250_001: 0.25}), row("c2", learned={})]
+    store.rebuild("tei_model_8_sparse", rows, learns_terms=True)
+    store.upsert(HR, [row("c3", learned={7: 2.0})])
+    store.close()
+    again = VectorStore(path, "chunks", WIDTH)
+    assert again.learns_terms
+    stored = {each.chunk.id: each for each in again.rows()}
+    assert {id_: each.learned for id_, each in stored.items()} == {
+        "c1": {5: 1.5, 250_001: 0.25}, "c2": {}, "c3": {7: 2.0},
+    }  # fmt: skip
+    assert {each.embedder for each in stored.values()} == {"tei_model_8_sparse"}
+    again.rebuild("none", list(stored.values()))
+    assert (again.learns_terms, again.version) == (False, "none")
+    again.close()
+
+
 def test_a_rebuild_swaps_versions_and_widths(tmp_path: Path) -> None:
     path = str(tmp_path / "milvus.db")
     store = VectorStore(path, "chunks", WIDTH)

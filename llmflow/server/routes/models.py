@@ -64,7 +64,8 @@ async def rerank(request: Request, caller: Reader, body: RerankRequest) -> Respo
         raise NotFoundError(f"there is no model {model!r}; allowed: {', '.join(_MODES)}", param="model")
     texts = [document.text if isinstance(document, RerankDocument) else document for document in body.documents]
     runtime = request.app.state.runtime
-    ranking: TextRanking = await in_worker(request, caller.scope, runtime.rank, body.query, texts, _MODES[model])
+    scope = caller.scope
+    ranking: TextRanking = await in_worker(request, scope, runtime.rank, scope, body.query, texts, _MODES[model])
     results = [
         {"index": at, "relevance_score": score, "document": {"text": texts[at]} if body.return_documents else None}
         for at, score in zip(ranking.order, ranking.scores, strict=True)
