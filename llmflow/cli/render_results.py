@@ -13,10 +13,10 @@ from llmflow.cli.render import SHORT_ID, table
 from llmflow.cli.snippets import snippet
 from llmflow.retrieval.fusion import FUSED
 from llmflow.retrieval.head import CROSS_ENCODER, DIVERSIFY, RERANK
-from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE
+from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE, SPREAD
 from llmflow.schema import Answer, Candidate, Degradation, RetrievalResult
 
-_LEGS = (*LEXICAL, DENSE, SPARSE, GRAPH, MEMORY, REFERENCE)
+_LEGS = (*LEXICAL, DENSE, SPARSE, GRAPH, SPREAD, MEMORY, REFERENCE)
 _STAGES = (*_LEGS, FUSED, CROSS_ENCODER, RERANK, DIVERSIFY)
 _MAX_QUOTE = 200
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from llmflow.errors import NotFoundError
+from llmflow.ingestion.entities.linking import Linker
 from llmflow.ingestion.indexing import Indexer
 from llmflow.ingestion.leftovers import tidy
 from llmflow.ingestion.staging import Prepared, leave_rows
-from llmflow.schema import Document, DocumentStatus, FailureReason, JobStatus
+from llmflow.schema import Document, DocumentStatus, FailureReason, JobStatus, Scope
 from llmflow.stores.database import Database
 from llmflow.stores.objects import ObjectStore
 from llmflow.stores.queue import STAGED, Claim, JobQueue
@@ -30,13 +32,22 @@ class Endings:
 
     Args:
         indexer: writes rows; None in a process that does not own the vector store.
+        linker: writes the graph; None there too, and without a graph.
     """
 
-    def __init__(self, database: Database, queue: JobQueue, objects: ObjectStore, indexer: Indexer | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        objects: ObjectStore,
+        indexer: Indexer | None,
+        linker: Linker | None,
+    ) -> None:
         self._database = database
         self._queue = queue
         self._objects = objects
         self._indexer = indexer
+        self._linker = linker
 
     def hand_on(self, claim: Claim, prepared: Prepared) -> None:
         """Leave the rest to the process that owns the vector store."""
@@ -51,6 +62,31 @@ class Endings:
         """
         with self._in_force(claim) as indexer:
             indexer.replace(claim.scope, claim.job.document_id, prepared.rows)
+
+    def link(self, claim: Claim, prepared: Prepared) -> Prepared:
+        """The graph stage: what was prepared, with warnings of what the graph lacks of it.
+
+        Raises:
+            NotFoundError: the document was deleted, or a later job or attempt works on it.
+        """
+        if self._linker is None:
+            return prepared
+        part, missing = self._linker.extract([row.chunk for row in prepared.rows])
+        with self._in_force(claim):
+            missing += self._linker.write(claim.scope, claim.document.department, part)
+        return replace(prepared, warnings=(*prepared.warnings, *missing))
+
+    def remove(self, scope: Scope, document_id: str) -> None:
+        """A document's rows and its part of the graph, deleted.
+
+        Raises:
+            UpstreamError: the graph's server does not answer.
+        """
+        assert self._indexer is not None
+        with self._indexer.store.writing():
+            if self._linker:
+                self._linker.remove(scope, document_id)
+            self._indexer.remove(scope, document_id)
 
     def ready(self, claim: Claim, prepared: Prepared) -> Document:
         """The document, its rows being stored.
@@ -79,8 +115,8 @@ class Endings:
             self.hand_on(claim, Prepared(failure=(reason, message)))
             return None
         scope, job, failure = claim.scope, claim.job, FailureReason(reason)
-        with self._in_force(claim) as indexer:
-            indexer.remove(scope, job.document_id)
+        with self._in_force(claim):
+            self.remove(scope, job.document_id)
             status = _STATUS.get(failure, DocumentStatus.FAILED)
             document = self._database.finish(scope, job, status, reason=failure, message=message)
         tidy(self._database, self._objects, scope, document)

@@ -1,4 +1,4 @@
-"""The ingestion pipeline: keep the original -> parse -> chunk -> mask -> embed -> store.
+"""The ingestion pipeline: keep the original -> parse -> chunk -> mask -> embed -> store -> graph.
 
 A document's row says where it stands; a job's row which stage it has passed and who is at it.
 The original is kept before the job is in the queue, and everything a stage writes is named by
@@ -126,7 +126,7 @@ class Ingester:
         document = self._database.get(scope, id_or_prefix)
         # Under the lock, so that a job of the document that runs now finds it here or gone, nothing between.
         with self._tracer.observe("delete", input=document.id), self._owned().store.writing():
-            self._owned().remove(scope, document.id)
+            self._endings.remove(scope, document.id)
             forget(self._objects, scope, document.id)
             return self._database.delete(scope, document.id)
 
@@ -239,6 +239,8 @@ class Ingester:
             return None
         with stage("store"):
             self._endings.store(claim, prepared)
+        with stage("graph"):
+            prepared = self._endings.link(claim, prepared)
         return self._endings.ready(claim, prepared)
 
     def _prepare(self, claim: Claim, stage: Callable[[str], AbstractContextManager[None]]) -> Prepared:

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from llmflow.errors import UpstreamError
-from llmflow.models.serving import RETRIED_STATUS, CircuitBreaker, excerpt, retry_after_s
+from llmflow.models.breaker import CircuitBreaker
+from llmflow.models.serving import RETRIED_STATUS, excerpt, retry_after_s
 from llmflow.settings import LLMSettings
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ learned of words (learned sparse) are fused by one of three formulas:
 - ``rrf``: reciprocal ranks. Cormack et al. 2009, "Reciprocal Rank Fusion".
 - ``minmax``: .3 of the keywords' and .7 of the dense score, each over its range.
 
-What the legs of graph and memory say is added to any of them with its weight.
+What graph and memory say is added with its weight to ``convex`` and ``minmax``; in ``rrf`` it is
+a list like the others.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE
+from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE, SPREAD
 from llmflow.schema import StageNote, StageScore
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LegScores, View
 
 FUSED = "fused"
-_MINMAX = {"keywords": 0.3, DENSE: 0.7}
+KEYWORDS = "keywords"
+_MINMAX = {KEYWORDS: 0.3, DENSE: 0.7}
 
 Floats = npt.NDArray[np.float32]
 
@@ -69,34 +71,47 @@ def fuse(
     reference stands before all others.
     """
     searched = view.live if allowed is None else allowed
-    total = _base(legs, searched, settings)
-    for name, weight in ((GRAPH, settings.graph_weight), (MEMORY, settings.memory_weight), (REFERENCE, 1.0)):
-        if name in legs:
-            total += np.float32(weight) * legs[name].scores
+    total = _reciprocal_ranks(legs, searched, settings) if settings.fusion == "rrf" else _sum(legs, searched, settings)
+    if REFERENCE in legs:
+        total += legs[REFERENCE].scores
     total[~searched] = -np.inf
     depth = min(settings.depth, len(total))
     best = np.argpartition(-total, depth - 1)[:depth] if depth else np.empty(0, np.int64)
-    total[best] += np.float32(settings.document_weight) * _support(total[best], view.documents[best])
+    if settings.fusion != "rrf":  # ranks lie so close together that a tenth of one would outweigh most of them
+        total[best] += np.float32(settings.document_weight) * _support(total[best], view.documents[best])
     # Equal scores keep the order of ingestion, whatever the depth.
     order = best[np.lexsort((best, -total[best]))]
     return Fused(order[total[order] > 0], np.clip(total, 0, 1), legs)
 
 
-def _base(legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], settings: RetrievalSettings) -> Floats:
-    """The searching legs by the formula of the settings, of shape (rows,)."""
+def _sum(legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], settings: RetrievalSettings) -> Floats:
+    """The legs' scores with their weights, of shape (rows,)."""
     parts = _parts(legs)
-    total = np.zeros(len(searched), dtype=np.float32)
-    if settings.fusion == "rrf":
-        for scores in parts.values():
-            total += _reciprocal_ranks(np.where(searched, scores, 0), settings) / np.float32(len(parts))
-        return total
     if settings.fusion == "minmax":
         weights = {**_MINMAX, SPARSE: settings.sparse_weight}
         parts = {name: _over_range(scores, searched) for name, scores in parts.items()}
     else:
-        weights = {"keywords": 1.0, DENSE: settings.dense_weight, SPARSE: settings.sparse_weight}
-    for name, scores in parts.items():
+        weights = {KEYWORDS: 1.0, DENSE: settings.dense_weight, SPARSE: settings.sparse_weight}
+    weights |= {GRAPH: settings.graph_weight, SPREAD: settings.spread_weight, MEMORY: settings.memory_weight}
+    total = np.zeros(len(searched), dtype=np.float32)
+    for name, scores in {**parts, **_additions(legs)}.items():
         total += np.float32(weights[name]) * scores
+    return total
+
+
+def _reciprocal_ranks(
+    legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], settings: RetrievalSettings
+) -> Floats:
+    """Mean of (k + 1) / (k + rank) over the lists, of the best ``depth`` rows of each; a row first in all has 1."""
+    lists = {**_parts(legs), **_additions(legs)}
+    total = np.zeros(len(searched), dtype=np.float32)
+    for scores in lists.values():
+        found = np.where(searched, scores, 0)
+        depth = min(settings.depth, int(np.count_nonzero(found > 0)))
+        best = np.argsort(-found, kind="stable")[:depth]
+        total[best] += ((settings.rrf_k + 1) / (settings.rrf_k + np.arange(1, depth + 1)) / len(lists)).astype(
+            np.float32
+        )
     return total
 
 
@@ -106,20 +121,15 @@ def _parts(legs: Mapping[str, LegScores]) -> dict[str, Floats]:
     bound = sum(legs[name].bound for name in LEXICAL if name in legs)
     if bound > 0:
         summed = np.sum([legs[name].scores for name in LEXICAL if name in legs], axis=0, dtype=np.float32)
-        parts["keywords"] = np.asarray(summed / np.float32(bound))
+        parts[KEYWORDS] = np.asarray(summed / np.float32(bound))
     for name in (DENSE, SPARSE):
         if name in legs:
             parts[name] = legs[name].scores
     return parts
 
 
-def _reciprocal_ranks(scores: Floats, settings: RetrievalSettings) -> Floats:
-    """(k + 1) / (k + rank) of the best ``depth`` rows with a score, 0 for the others; the first row has 1."""
-    depth = min(settings.depth, int(np.count_nonzero(scores > 0)))
-    best = np.argsort(-scores, kind="stable")[:depth]
-    result = np.zeros(len(scores), dtype=np.float32)
-    result[best] = (settings.rrf_k + 1) / (settings.rrf_k + np.arange(1, depth + 1))
-    return result
+def _additions(legs: Mapping[str, LegScores]) -> dict[str, Floats]:
+    return {name: legs[name].scores for name in (GRAPH, SPREAD, MEMORY) if name in legs}
 
 
 def _over_range(scores: Floats, searched: npt.NDArray[np.bool_]) -> Floats:

@@ -20,6 +20,7 @@ REFERENCE = "reference"
 DENSE = "dense"
 SPARSE = "sparse"
 GRAPH = "graph"
+SPREAD = "spread"
 MEMORY = "memory"
 LEXICAL = tuple(f"{level}_{stream}" for level in LEVELS for stream in STREAMS)
 """BM25 over two token streams, of whole chunks and of the best passage in each."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, takewhile
 
 from llmflow.errors import InvalidInputError
-from llmflow.models.embedder import Embedder
-from llmflow.retrieval.analysis import AnalyzedQuery, analyze_query
+from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.clock import Clock
 from llmflow.retrieval.deduplication import deduplicate
 from llmflow.retrieval.fusion import Fused, fuse
 from llmflow.retrieval.head import Asked, HeadStages, capped
-from llmflow.retrieval.legs import REFERENCE, Leg, embedding_legs, lexical_legs, reference_leg
+from llmflow.retrieval.planning import LegPlanner
 from llmflow.retrieval.running import LegRunner
-from llmflow.schema import Candidate, RerankMode, RetrievalResult, Scope
+from llmflow.schema import Candidate, Degradation, Fact, RerankMode, RetrievalResult, Scope
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import SearchIndex, View
 from llmflow.stores.vectors import VectorStore
@@ -32,7 +31,7 @@ class Retriever:
     Args:
         index: the rows to search.
         store: where the candidates' chunks are read from.
-        embedder: gives the embedder of the stored vectors, None while there is none.
+        legs: makes the legs of a question.
         head: the stages that read the best passages.
     """
 
@@ -40,18 +39,18 @@ class Retriever:
         self,
         index: SearchIndex,
         store: VectorStore,
-        embedder: Callable[[], Embedder | None],
+        legs: LegPlanner,
         head: HeadStages,
         settings: RetrievalSettings,
         tracer: Tracer,
     ) -> None:
         self._index = index
         self._store = store
-        self._embedder = embedder
+        self._legs = legs
         self._head = head
         self._settings = settings
         self._tracer = tracer
-        self._legs = LegRunner(settings.leg_timeout_s)
+        self._runner = LegRunner(settings.leg_timeout_s)
 
     def retrieve(
         self,
@@ -90,10 +89,13 @@ class Retriever:
                 analyzed = analyze_query(question)
             view = self._index.view(scope)
             with clock("legs"):
-                scores, degradations = self._legs.run(self.plan(view, analyzed), clock)
+                scores, degradations = self._runner.run(self._legs.plan(scope, view, analyzed), clock)
             with clock("fuse"):
                 allowed = None if documents is None else view.of_documents(documents)
                 fused = fuse(scores, view, self._settings, allowed)
+                second, late = self._runner.run(self._legs.plan_second(scope, view, fused), clock)
+                if second:
+                    fused = fuse({**scores, **second}, view, self._settings, allowed)
             looked_at = max((stage.depth for stage in stages), default=0)
             found = self._candidates(scope, view, fused, explain, block=max(top_k, looked_at) + _SPARE)
             asked = Asked(scope.tenant, analyzed.query.text)
@@ -102,22 +104,29 @@ class Retriever:
                 tail = takewhile(lambda item: item.score >= threshold, capped(found, head))
                 passing = chain((item for item in head if item.score >= threshold), tail)
                 candidates = tuple(item if explain else replace(item, notes=()) for item in islice(passing, top_k))
+                known, unknown = self._facts(scope, candidates)
             trace.update(output=[candidate.chunk.id for candidate in candidates])
-            return RetrievalResult(analyzed.query, candidates, clock.timings, (*degradations, *failed), trace.trace_id)
+            return RetrievalResult(
+                analyzed.query,
+                candidates,
+                clock.timings,
+                (*degradations, *late, *failed, *unknown),
+                trace.trace_id,
+                known,
+            )
 
-    def plan(self, view: View, analyzed: AnalyzedQuery) -> dict[str, Leg]:
-        """The legs a question is put to, by name."""
-        legs = lexical_legs(view, analyzed.text, self._settings)
-        embedder = self._embedder()
-        if embedder is not None:
-            legs |= embedding_legs(view, analyzed, embedder, self._settings)
-        if analyzed.query.references:
-            legs[REFERENCE] = reference_leg(view, analyzed)
-        return legs
+    def _facts(
+        self, scope: Scope, candidates: Sequence[Candidate]
+    ) -> tuple[tuple[Fact, ...], tuple[Degradation, ...]]:
+        """What the graph knows of the candidates, or why it does not say."""
+        try:
+            return self._legs.facts(scope, candidates), ()
+        except Exception as error:  # an answer is better without facts than not at all
+            return (), (Degradation("facts", f"{type(error).__name__}: {error}"),)
 
     def close(self) -> None:
         """Stop the threads of the legs."""
-        self._legs.close()
+        self._runner.close()
 
     def _candidates(self, scope: Scope, view: View, fused: Fused, explain: bool, block: int) -> Iterator[Candidate]:
         """Candidates in the order of the fusion without duplicates, read as they are asked for, in blocks."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmflow.generation.answer import Finished
 from llmflow.schema import Answer, Feedback, MetadataValue, PiiEntity, RerankMode, Role
+from llmflow.stores.memory import Memory
 from llmflow.tracing import TraceSummary
 
 MAX_TEXT = 100_000
@@ -139,7 +140,34 @@ class FeedbackRequest(_Request):
         examples=["0af7651916cd43dd8448eb211c80319c"],
     )
     value: Literal[1, -1] = Field(description="1 for up, -1 for down.", examples=[1])
+    sources: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Chunk ids of the passages that were right; default: those the answer cites.",
+        examples=[["5d41402abc4b2a76b9719d911017c592"]],
+    )
     comment: str | None = Field(None, max_length=2000, examples=["정확한 답이에요."])
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackResponse(Feedback):
+    """Feedback as it was kept; ``remembered`` counts the passages that similar questions will find sooner."""
+
+    remembered: int = 0
+
+    @classmethod
+    def of(cls, kept: Feedback, remembered: int) -> FeedbackResponse:
+        """Feedback as the API gives it."""
+        return cls(**{field.name: getattr(kept, field.name) for field in fields(Feedback)}, remembered=remembered)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryList:
+    """A page of remembered passages; ``total`` counts all pages."""
+
+    memories: tuple[Memory, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,8 @@ class View:
 
     @cached_property
     def _peak(self) -> float:
-        return max((float(segment.peaks[segment.live].max(initial=0)) for segment in self.segments), default=0.0)
+        learned = [segment for segment in self.segments if len(segment.learned.terms)]
+        return max((float(segment.peaks[segment.live].max(initial=0)) for segment in learned), default=0.0)
 
     def learned(self, query: Mapping[int, float]) -> LegScores:
         """Inner product of every row's learned term weights with the query's, over the highest one possible.

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from llmflow.schema import Document, DocumentStatus, FailureReason, Job, JobStatus
@@ -155,6 +167,29 @@ class FeedbackRow(Base):
     trace_id: Mapped[str] = mapped_column(String(32))
     value: Mapped[int] = mapped_column()
     comment: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class MemoryRow(Base):
+    """A passage that was accepted for a question; it goes with its document. See :mod:`llmflow.stores.memory`."""
+
+    __tablename__ = "memories"
+    __table_args__ = (
+        Index(None, "tenant", "department", "created_at"),
+        Index(None, "tenant", "subject"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(255))
+    department: Mapped[str] = mapped_column(String(255))
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), index=True)
+    chunk_id: Mapped[str | None] = mapped_column(String(64))
+    question: Mapped[str] = mapped_column(Text)
+    terms: Mapped[bytes] = mapped_column(LargeBinary)
+    departments: Mapped[list[Any]] = mapped_column(JSON)
+    subject: Mapped[str | None] = mapped_column(String(255))
+    origin: Mapped[str] = mapped_column(String(16))
+    trace_id: Mapped[str | None] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

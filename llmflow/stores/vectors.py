@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pymilvus import DataType, MilvusClient
+from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from llmflow.errors import InvalidInputError, StoreHeldError, UpstreamError
 from llmflow.schema import Chunk, ElementType, Scope
+from llmflow.stores.vector_schema import create_pair
 
 # They log with a stack trace what they raise, and warn that Milvus Lite keeps no server time.
 for _logger in ("pymilvus", "milvus_lite.server_manager"):
@@ -37,7 +38,6 @@ _PING_S = 2.0
 _GRPC_OPTIONS = {"grpc.keepalive_time_ms": 600_000}
 _INSERT_BATCH = 500
 _READ_BATCH = 1000
-_MAX_TEXT = 65_535
 _EMPTY: SparseVector = {0: 2.0**-100}
 """What stands for a vector without terms: Milvus wants at least one weight."""
 _CHUNK_FIELDS = (
@@ -263,46 +263,8 @@ class VectorStore:
             iterator.close()
 
     def _create(self, version: str, dimensions: int, *, learns_terms: bool) -> None:
-        chunks = f"{self.alias}_v_{version}"
-        passages = self._passages_of(chunks)
-        for name in (chunks, passages):
-            if self._client.has_collection(name):
-                self._client.drop_collection(name)
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        _add_keys(schema)
-        schema.add_field("content", DataType.VARCHAR, max_length=_MAX_TEXT)
-        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimensions)
-        schema.add_field("page_number", DataType.INT64)
-        schema.add_field("element_type", DataType.VARCHAR, max_length=32)
-        schema.add_field("created_at", DataType.INT64)
-        schema.add_field("ordinal", DataType.INT64)
-        schema.add_field("title", DataType.VARCHAR, max_length=_MAX_TEXT)
-        schema.add_field("document_name", DataType.VARCHAR, max_length=_MAX_TEXT)
-        schema.add_field("section_path", DataType.VARCHAR, max_length=_MAX_TEXT)
-        schema.add_field("article", DataType.VARCHAR, max_length=64)
-        index = self._index()
-        index.add_index("embedding", index_type="FLAT", metric_type="IP")
-        if learns_terms:
-            schema.add_field("learned", DataType.SPARSE_FLOAT_VECTOR)
-            index.add_index("learned", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        self._make(chunks, schema, index)
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        _add_keys(schema)
-        schema.add_field("chunk_id", DataType.VARCHAR, max_length=64)
-        self._make(passages, schema, self._index())
-
-    def _make(self, name: str, schema: Any, index: Any) -> None:
-        self._client.create_collection(name, schema=schema)
-        # In step, the client sleeps half a second for each index; loading waits for all of them anyway.
-        self._client.create_index(name, index, sync=False)
-        self._client.load_collection(name)
-
-    def _index(self) -> Any:
-        index = self._client.prepare_index_params()
-        index.add_index("lexical", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-        for key in ("tenant_id", "department", "document_id"):
-            index.add_index(key, index_type="INVERTED")
-        return index
+        name = f"{self.alias}_v_{version}"
+        create_pair(self._client, name, self._passages_of(name), dimensions, learns_terms=learns_terms)
 
     def _point_alias(self, version: str, *, exists: bool) -> None:
         name = f"{self.alias}_v_{version}"
@@ -327,14 +289,6 @@ class VectorStore:
     @staticmethod
     def _passages_of(collection: str) -> str:
         return f"{collection}_passages"
-
-
-def _add_keys(schema: Any) -> None:
-    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
-    schema.add_field("document_id", DataType.VARCHAR, max_length=512)
-    schema.add_field("tenant_id", DataType.VARCHAR, max_length=256)
-    schema.add_field("department", DataType.VARCHAR, max_length=256)
-    schema.add_field("lexical", DataType.SPARSE_FLOAT_VECTOR)
 
 
 def _row(row: ChunkRow, created_at: int, learns_terms: bool) -> dict[str, Any]:

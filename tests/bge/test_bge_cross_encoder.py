@@ -36,7 +36,7 @@ def test_scores_are_those_of_the_reference(reranker: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(reranker).eval()
     expected = []
     for passage in PASSAGES:
-        tokens = tokenizer(QUESTION, passage, return_tensors="pt", truncation="only_second", max_length=128)
+        tokens = tokenizer([QUESTION], [passage], return_tensors="pt", truncation="only_second", max_length=128)
         with torch.no_grad():
             expected.append(torch.sigmoid(model(**tokens).logits).item())
     assert max(expected) - min(expected) > 0.01, "the reference must tell passages apart"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     PreTrainedTokenizerFast,
@@ -27,29 +27,31 @@ def make_bge_m3(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     XLMRobertaModel(config).save_pretrained(folder)
     torch.save(torch.nn.Linear(WIDTH, WIDTH).state_dict(), folder / "colbert_linear.pt")
-    torch.save(torch.nn.Linear(WIDTH, 1).state_dict(), folder / "sparse_linear.pt")
+    terms = torch.nn.Linear(WIDTH, 1)
+    with torch.no_grad():
+        terms.bias.fill_(0.5)  # most tokens weigh something
+    torch.save(terms.state_dict(), folder / "sparse_linear.pt")
     return folder
 
 
 def make_reranker(folder: Path) -> Path:
-    """A cross-encoder with one output, its weights large enough for scores to differ."""
+    """A cross-encoder with one output."""
     config = _tokenizer(folder)
     config.num_labels = 1
     torch.manual_seed(1)
-    model = XLMRobertaForSequenceClassification(config)
-    with torch.no_grad():
-        model.classifier.out_proj.weight.mul_(100)
-    model.save_pretrained(folder)
+    XLMRobertaForSequenceClassification(config).save_pretrained(folder)
     return folder
 
 
 def _tokenizer(folder: Path) -> XLMRobertaConfig:
     folder.mkdir(parents=True)
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False)
-    tokenizer.train_from_iterator(_CORPUS * 100, trainer)
+    words = sorted({f"▁{word}" for text in _CORPUS for word in text.split()})
+    letters = sorted({letter for text in _CORPUS for letter in text if letter != " "} | {"▁"})
+    # Given, not trained: training gives another vocabulary each time.
+    vocabulary = [(token, 0.0) for token in special] + [(word, -3.0) for word in words]
+    tokenizer = Tokenizer(models.Unigram([*vocabulary, *((letter, -6.0) for letter in letters)], unk_id=3))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     tokenizer.post_processor = TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )

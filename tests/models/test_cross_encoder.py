@@ -103,10 +103,8 @@ def test_an_answer_in_another_form_is_an_error(provider: str, answer: Any, words
 
 
 def test_a_slow_server_is_given_up_at_the_deadline() -> None:
-    with json_server(Answer(trouble="hang")) as server:
-        with pytest.raises(UpstreamError, match="in time"):
-            encoder("tei", server.base_url).scores(QUESTION, PASSAGES, time.monotonic() + 0.2)
-        assert len(server.calls) == 1
+    with json_server(Answer(trouble="hang")) as server, pytest.raises(UpstreamError, match="in time"):
+        encoder("tei", server.base_url).scores(QUESTION, PASSAGES, time.monotonic() + 0.2)
 
 
 def test_what_is_missing_is_named() -> None:

@@ -10,6 +10,7 @@ from llmflow.ingestion.indexing import Indexer
 from llmflow.models.static_embedder import StaticEmbedder
 from llmflow.retrieval.head import HeadStages
 from llmflow.retrieval.pipeline import Retriever
+from llmflow.retrieval.planning import LegPlanner
 from llmflow.schema import Chunk, Scope
 from llmflow.settings import RetrievalSettings, Settings, TracingSettings
 from llmflow.stores.index import SearchIndex
@@ -66,9 +67,10 @@ class Corpus:
         head: HeadStages | None = None,
         **settings: Any,
     ) -> Retriever:
-        wanted = RetrievalSettings(**settings)
-        head = head or HeadStages(None, None, Settings(retrieval=wanted))
-        made = Retriever(self.indexer.index, self.store, embedder, head, wanted, self.tracer)
+        wanted = Settings(retrieval=RetrievalSettings(**settings))
+        legs = LegPlanner(embedder, None, None, wanted)
+        head = head or HeadStages(None, None, wanted)
+        made = Retriever(self.indexer.index, self.store, legs, head, wanted.retrieval, self.tracer)
         self.retrievers.append(made)
         return made
 

@@ -5,7 +5,7 @@ import pytest
 from small_corpus import HR, WIDTH, chunk
 
 from llmflow.retrieval.fusion import FUSED, _support, fuse
-from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, REFERENCE
+from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE
 from llmflow.schema import StageNote
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LegScores, SearchIndex, View
@@ -113,7 +113,7 @@ def test_minmax_is_three_tenths_keywords_and_seven_tenths_dense_each_over_its_ra
     np.testing.assert_allclose(fused.scores, [0.3, 0.15 + 0.7, 0.7 / 3], rtol=1e-6)
 
 
-@pytest.mark.parametrize("fusion", ["convex", "rrf", "minmax"])
+@pytest.mark.parametrize("fusion", ["convex", "minmax"])
 def test_other_legs_are_added_with_their_weights(fusion: str) -> None:
     legs = {name: leg(1.0, 0.5, 0.25, bound=4.0) for name in LEXICAL}
     settings = RetrievalSettings.model_validate({"fusion": fusion, "graph_weight": 0.2, "document_weight": 0.0})
@@ -140,3 +140,10 @@ def test_a_leg_explains_the_rows_it_found() -> None:
     fused = fuse({GRAPH: found, DENSE: leg(0.5, 0.5)}, view_of("ab"), RetrievalSettings(document_weight=0.0))
     assert fused.notes(0) == (StageNote(GRAPH, "row 0"),)
     assert fused.notes(1) == ()
+
+
+def test_in_reciprocal_ranks_every_leg_is_a_list_and_documents_support_nothing() -> None:
+    legs = {name: leg(1.0, 0.5, 0.0, bound=4.0) for name in LEXICAL} | {MEMORY: leg(0.0, 0.2, 0.1)}
+    fused = fuse(legs, view_of("aab"), RetrievalSettings(fusion="rrf", rrf_k=10, document_weight=0.5))
+    expected = [11 / 11 / 2, (11 / 12 + 11 / 11) / 2, 11 / 12 / 2]
+    np.testing.assert_allclose(fused.scores, expected, rtol=1e-6)

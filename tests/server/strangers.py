@@ -113,6 +113,9 @@ def open_world(folder: Path) -> Iterator[World]:
             feedback = owner.json("POST", "/v1/feedback", json={"trace_id": trace, "value": -1, "comment": "비밀의견"})[
                 "id"
             ]
+            liked = owner.json("POST", "/v1/answer", json={"question": QUESTION})["trace_id"]
+            assert owner.json("POST", "/v1/feedback", json={"trace_id": liked, "value": 1})["remembered"] > 0
+            memory = owner.json("GET", "/v1/memory")["memories"][0]["id"]
             session = "7d3e0c4b5a69788796a5b4c3d2e1f001"
             owner.call("POST", f"/v1/chat/{session}", json={"question": QUESTION}).raise_for_status()
             for where in ("tenant", "department"):
@@ -124,6 +127,7 @@ def open_world(folder: Path) -> Iterator[World]:
                 "chunk": chunks[0]["id"],
                 "trace": trace,
                 "feedback": feedback,
+                "memory": memory,
                 "session": session,
                 "key": owner.key_id,
                 "department": "hr",

@@ -70,6 +70,7 @@ TAKES: Mapping[tuple[str, str], tuple[Request, ...]] = {
     ("GET", "/v1/chat/{}/events"): (Request("session"),),
     ("POST", "/v1/chat/{}"): (Request("session", {"question": "그 수당은 누구에게 줍니까?"}),),
     ("DELETE", "/v1/chat/{}"): (Request("session"),),
+    ("DELETE", "/v1/memory/{}"): (Request("memory"),),
     ("DELETE", "/v1/documents/{}"): (Request("document"),),
 }
 """Requests that take an id, the destructive ones last."""

@@ -14,6 +14,7 @@ from llmflow.server.routes import (
     health,
     jobs,
     me,
+    memory,
     models,
     page,
     pii,
@@ -25,6 +26,7 @@ from llmflow.server.routes import (
 def routers() -> list[APIRouter]:
     """All routes, in the order of the documentation."""
     modules = (
-        retrieval, answer, completions, chat, documents, jobs, dify, models, pii, feedback, traces, me, health, page,
+        retrieval, answer, completions, chat, documents, jobs, dify, models, pii, feedback, memory, traces, me, health,
+        page,
     )  # fmt: skip
     return [module.router for module in modules]

@@ -7,11 +7,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from llmflow.schema import Feedback
+from llmflow.errors import NotFoundError
+from llmflow.runtime import Runtime
+from llmflow.schema import Feedback, Principal
 from llmflow.server.auth import Administrator, Reader
-from llmflow.server.forms import FeedbackList, FeedbackRequest
+from llmflow.server.forms import FeedbackList, FeedbackRequest, FeedbackResponse
 from llmflow.server.nouns import noun_response, sees_own
 from llmflow.server.openapi import errors, example
+from llmflow.stores.memory import Accepted, Origin
+from llmflow.tracing import TraceNode
 
 router = APIRouter(tags=["feedback"])
 
@@ -32,19 +36,60 @@ _EXAMPLE = Feedback(
     operation_id="give_feedback",
     summary="Thumb up or down",
     status_code=201,
-    response_model=Feedback,
-    responses={201: example(_EXAMPLE, description="Kept"), **errors(404)},
+    response_model=FeedbackResponse,
+    responses={201: example(FeedbackResponse.of(_EXAMPLE, 2), description="Kept"), **errors(404)},
 )
 def give(request: Request, caller: Reader, body: FeedbackRequest) -> Response:
     """Keep what the caller thinks of an answer, in place of what was thought of it before.
 
-    The answer must be the caller's; an administrator may judge those of its departments.
+    The answer must be the caller's; an administrator may judge those of its departments. A thumb
+    up remembers the answer's question with the passages it cites, or with `sources`; similar
+    questions then find these sooner. A thumb down takes that back. Where the trace holds no
+    question (tracing was off, or it is too old) nothing is remembered.
     """
     runtime = request.app.state.runtime
+    accepted = _accepted(runtime, caller, body) if body.value == 1 and runtime.settings.memory.enabled else None
     runtime.tracer.score(caller.scope, body.trace_id, "feedback", body.value, own=sees_own(caller))
     comment = body.comment and runtime.masker.mask(body.comment).text
     kept = runtime.feedback.add(caller.scope, body.trace_id, body.value, comment)
-    return noun_response(kept, 201)
+    runtime.memories.forget_all(caller.scope, subject=caller.subject, trace_id=body.trace_id)
+    remembered = 0
+    if accepted:
+        question, passages = accepted
+        origin = Origin.CLICK if body.sources else Origin.FEEDBACK
+        remembered = len(runtime.remember(caller.scope, question, passages, origin, body.trace_id))
+    return noun_response(FeedbackResponse.of(kept, remembered), 201)
+
+
+def _accepted(runtime: Runtime, caller: Principal, body: FeedbackRequest) -> tuple[str, list[Accepted]] | None:
+    """The trace's question and the passages that were right for it, where the caller can see them.
+
+    Raises:
+        NotFoundError: one of ``body.sources`` is no passage the caller can see.
+    """
+    asked = _asked(runtime, caller, body.trace_id)
+    ids = body.sources or (asked.metadata.get("cited", []) if asked else [])
+    chunks = runtime.vectors.get(caller.scope, ids)
+    if body.sources and (missing := [id for id in body.sources if id not in chunks]):
+        raise NotFoundError(f"no passage with the id {missing[0]!r}", param="sources")
+    passages = [Accepted(chunks[id].document_id, id) for id in ids if id in chunks]
+    return (asked.input, passages) if asked and asked.input and passages else None
+
+
+def _asked(runtime: Runtime, caller: Principal, trace_id: str) -> TraceNode | None:
+    """The step of the trace that took the question, as it was put to retrieval."""
+    runtime.tracer.flush(local=True)
+    try:
+        trace = runtime.traces.get(caller.scope, trace_id, own=sees_own(caller))
+    except NotFoundError:  # nothing is recorded
+        return None
+    steps = list(trace.roots)
+    while steps:
+        step = steps.pop(0)
+        if step.name in ("ask", "search"):
+            return step
+        steps += step.children
+    return None
 
 
 @router.get(

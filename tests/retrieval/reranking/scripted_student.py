@@ -31,6 +31,7 @@ class ScriptedStudent:
     Attributes:
         vllm: speaks vLLM's additions; otherwise only the OpenAI API.
         words: of several characters that are one token.
+        relevance: of passages that say none.
         first_bonus: added to the logit of the first block, whatever stands there.
         shown: log-probabilities another server gives at most; the least likely are left out.
         instead: the one token another server gives a log-probability for.
@@ -40,6 +41,7 @@ class ScriptedStudent:
 
     vllm: bool = True
     words: tuple[str, ...] = ("yes", "no")
+    relevance: int | None = None
     first_bonus: float = 0.0
     shown: int = 20
     instead: str | None = None
@@ -81,7 +83,7 @@ class ScriptedStudent:
 
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt = "\n".join(message["content"] for message in body["messages"])
-        blocks = [(label, int(_RELEVANCE.search(text)[1])) for label, text in _BLOCK.findall(prompt)]
+        blocks = [(label, self._relevance_of(text)) for label, text in _BLOCK.findall(prompt)]
         usage = {"prompt_tokens": len(self.tokenize(prompt)), "completion_tokens": body["max_tokens"]}
         if not body.get("logprobs"):
             order = sorted(blocks, key=lambda block: -block[1])
@@ -95,6 +97,12 @@ class ScriptedStudent:
                 logits[blocks[0][0]] += self.first_bonus
             choice = {"message": {"content": "A"}, "logprobs": self._logprobs(body, logits)}
         return {"choices": [choice], "usage": usage}
+
+    def _relevance_of(self, text: str) -> int:
+        found = _RELEVANCE.search(text)
+        value = int(found[1]) if found else self.relevance
+        assert value is not None, f"no relevance in {text!r}"
+        return value
 
     def _logprobs(self, body: dict[str, Any], logits: dict[str, float]) -> dict[str, Any] | None:
         if not self.logprobs:

@@ -1,0 +1,85 @@
+"""The embedded graph database: ladybug, a maintained fork of Kuzu, in one file.
+
+One process may write and others read beside it; within the process one thread writes at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ladybug
+
+from llmflow.errors import StoreHeldError
+from llmflow.stores.graph.engine import Rows, Run
+from llmflow.stores.graph.statements import LADYBUG_SCHEMA
+
+_BUFFER_POOL = 256 << 20
+_MAX_SIZE = 1 << 36
+"""Address space set aside for the file; ladybug's own default, 8 TiB, is more than some hosts allow."""
+
+
+class LadybugEngine:
+    """The graph in a file.
+
+    Args:
+        read_only: open it beside the process that writes; it must exist.
+
+    Raises:
+        StoreHeldError: another process writes to it, or it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = ladybug.Database(
+                str(path), buffer_pool_size=_BUFFER_POOL, max_db_size=_MAX_SIZE, read_only=read_only
+            )
+            self._reader = ladybug.Connection(self._database)
+        except RuntimeError as error:
+            raise StoreHeldError(
+                f"the graph in {path} cannot be opened: {error}. If another llmflow process runs in this folder,"
+                " wait for it to end or stop it; `llmflow graph rebuild` makes the graph anew.",
+                param="graph.uri",
+            ) from error
+        self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        if not read_only:
+            self._writer = ladybug.Connection(self._database)
+            for statement in LADYBUG_SCHEMA:
+                self._writer.execute(statement)
+
+    def read(self, statement: str, parameters: dict[str, Any]) -> Rows:
+        """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
+        with self._reading:
+            return _run(self._reader, statement, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
+        with self._writing:
+            self._writer.execute("BEGIN TRANSACTION")
+            try:
+                yield lambda statement, parameters: _run(self._writer, statement, parameters)
+            except BaseException:
+                try:
+                    self._writer.execute("ROLLBACK")
+                except RuntimeError:  # a statement that failed has rolled back already
+                    pass
+                raise
+            self._writer.execute("COMMIT")
+
+    def close(self) -> None:
+        """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
+        with self._writing, self._reading:
+            self._database.close()
+
+
+def _run(connection: ladybug.Connection, statement: str, parameters: dict[str, Any]) -> Rows:
+    result = connection.execute(statement, parameters)
+    assert isinstance(result, ladybug.QueryResult)  # one statement, one result
+    names = result.get_column_names()
+    return [dict(zip(names, row, strict=True)) for row in result.get_all()]
