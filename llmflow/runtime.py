@@ -315,6 +315,32 @@ class Runtime:
             trace.update(output=done.after)
             return done
 
+    def rebuild_graph(self, progress: Progress | None = None) -> tuple[int, dict[str, tuple[str, ...]]]:
+        """Make the graph anew of the stored chunks of everybody.
+
+        Returns:
+            How many documents are in it, and the warnings of those that have some, by id.
+
+        Raises:
+            ConflictError: the graph is switched off.
+        """
+        if self.linker is None:
+            raise ConflictError("there is no graph: graph.enabled is false", param="graph.enabled")
+        operator = Scope(self.settings.tenant, (self.settings.department,))
+        with self.tracer.acting(operator), self.tracer.observe("rebuild-graph", kind="chain") as trace:
+            documents: dict[str, list[Chunk]] = {}
+            for row in self.vectors.rows():
+                documents.setdefault(row.chunk.document_id, []).append(row.chunk)
+            parts = [sorted(chunks, key=lambda chunk: chunk.ordinal) for chunks in documents.values()]
+            warnings = {}
+            for number, (document_id, missing) in enumerate(self.linker.rebuild(parts), 1):
+                if missing:
+                    warnings[document_id] = missing
+                if progress:
+                    progress(number, len(parts))
+            trace.update(output={"documents": len(parts), "warnings": len(warnings)})
+            return len(parts), warnings
+
     def search(
         self,
         scope: Scope,
@@ -433,8 +459,8 @@ class Runtime:
         """Release what was opened; traces are written out."""
         opened = self.__dict__
         for name in ("trainer", "retriever", "text_ranker", "worker", "graph", "vectors", "database", "keyvalue", "tracer"):
-            if name in opened:
-                opened.pop(name).close()
+            if (part := opened.pop(name, None)) is not None:
+                part.close()
         if "ownership" in opened:
             opened.pop("ownership").release()
 

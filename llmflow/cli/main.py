@@ -16,6 +16,7 @@ from llmflow.cli import (
     doctor,
     documents,
     evaluating,
+    graph,
     ingesting,
     keys,
     masking,
@@ -52,6 +53,7 @@ app.command()(doctor.doctor)
 app.command()(masking.mask)
 app.add_typer(configuration.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(graph.app, name="graph")
 app.add_typer(evaluating.app, name="evaluate")
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 from pydantic import TypeAdapter
@@ -110,6 +110,17 @@ class RemoteRuntime(Runtime):
         """
         raise StoreHeldError(
             f"the server at {self._url} holds the stores, embedded as it was started; to reindex, stop the server",
+            param="data_dir",
+        )
+
+    def rebuild_graph(self, progress: Callable[[int, int], None] | None = None) -> NoReturn:
+        """The server keeps the graph in step while it runs.
+
+        Raises:
+            StoreHeldError: always.
+        """
+        raise StoreHeldError(
+            f"the server at {self._url} holds the graph and keeps it in step; to rebuild it, stop the server",
             param="data_dir",
         )
 

@@ -117,7 +117,8 @@ class Answerer:
             passages = choose_passages(draft.result.candidates, self._settings.context_tokens)
         with draft.timed("cite"):
             checker = CitationChecker(passages, draft.language, self._settings.support_threshold)
-        stream = llm.stream(build_messages(question, draft.language, passages, history))
+        facts = draft.result.facts
+        stream = llm.stream(build_messages(question, draft.language, passages, history, facts))
         for sentence in self._sentences(stream, draft):
             if not draft.text and abstains(sentence):
                 stream.close()

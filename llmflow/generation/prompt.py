@@ -13,6 +13,7 @@ from llmflow.generation.phrases import ABSTENTION, UNSUPPORTED, Language
 from llmflow.generation.sentences import MARKER
 from llmflow.generation.window import Passage
 from llmflow.models.llm import Message
+from llmflow.schema import Fact
 
 _RULES: Final[dict[Language, str]] = {
     "ko": (
@@ -47,6 +48,10 @@ _SUMMARY: Final[dict[Language, str]] = {
     "ko": "\n- 대화의 앞부분을 요약하면 다음과 같습니다.",
     "en": "\n- The older part of the conversation, in short:",
 }
+_FACTS: Final[dict[Language, str]] = {
+    "ko": "문단에 적힌 관계 (앞의 번호는 근거 문단)",
+    "en": "Relations written in the passages (each after the number of its passage)",
+}
 _QUESTION: Final[dict[Language, str]] = {"ko": "질문", "en": "Question"}
 _TAG_TOKENS = 60
 """The tag, four times, and the words of abstention."""
@@ -55,7 +60,11 @@ _OLD_MARKS = re.compile(rf"\s*(?:{MARKER}|{'|'.join(map(re.escape, UNSUPPORTED.v
 
 
 def build_messages(
-    question: str, language: Language, passages: Sequence[Passage], history: Sequence[Message] = ()
+    question: str,
+    language: Language,
+    passages: Sequence[Passage],
+    history: Sequence[Message] = (),
+    facts: Sequence[Fact] = (),
 ) -> list[Message]:
     """System and user message for a question over numbered passages, earlier turns between them.
 
@@ -65,12 +74,15 @@ def build_messages(
     Args:
         history: earlier questions and answers, oldest first; a first message of the role
             system is the summary of what was said before them.
+        facts: relations of the graph; those written in a passage shown stand before the question.
     """
     bodies = [_visible(passage.text) for passage in passages]
     earlier: list[Message] = [
         {"role": turn["role"], "content": _OLD_MARKS.sub("", _visible(turn["content"]))} for turn in history
     ]
-    digest = hashlib.sha256("\0".join([question, *bodies, *(turn["content"] for turn in earlier)]).encode())
+    known = _known(facts, passages)
+    contents = [question, *bodies, *known, *(turn["content"] for turn in earlier)]
+    digest = hashlib.sha256("\0".join(contents).encode())
     tag = f"passage-{digest.hexdigest()[:8]}"
     rules = _RULES[language].format(tag=tag, abstention=ABSTENTION[language])
     if earlier:
@@ -81,6 +93,8 @@ def build_messages(
         f"[{passage.number}] {_source(passage)}\n<{tag}>\n{body}\n</{tag}>"
         for passage, body in zip(passages, bodies, strict=True)
     ]
+    if known:
+        blocks.append(f"{_FACTS[language]}\n<{tag}>\n" + "\n".join(known) + f"\n</{tag}>")
     return [
         {"role": "system", "content": rules},
         *earlier,
@@ -92,6 +106,16 @@ def rules_tokens() -> int:
     """Tokens that the rules take at most of the system prompt, beside a summary."""
     texts = (_RULES[language] + _BEFORE[language] + _SUMMARY[language] for language in _RULES)
     return max(korean.count_tokens(text) for text in texts) + _TAG_TOKENS
+
+
+def _known(facts: Sequence[Fact], passages: Sequence[Passage]) -> list[str]:
+    """The facts of the passages, a line each with the number of the passage that bears it out."""
+    numbers = {passage.candidate.chunk.id: passage.number for passage in passages}
+    return [
+        " ".join(_visible(f"[{numbers[fact.chunk_id]}] {fact.subject} – {fact.relation} – {fact.object}").split())
+        for fact in facts
+        if fact.chunk_id in numbers
+    ]
 
 
 def _source(passage: Passage) -> str:

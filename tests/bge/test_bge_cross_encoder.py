@@ -17,7 +17,7 @@ from llmflow.models.flag_cross_encoder import FlagCrossEncoder
 from llmflow.settings import CrossEncoderSettings
 
 QUESTION = "연차 휴가 신청"
-PASSAGES = ["휴가 신청 절차 안내", "hello world", "출장비 정산은 영수증을 첨부하여 한다. " * 30, "", "VPN OTP", "연차"]
+PASSAGES = ["휴가 신청 절차 안내", "hello world", "출장비 정산은 영수증을 첨부하여 한다. " * 30, ".", "VPN OTP", "연차"]
 
 
 def encoder(folder: Path, **settings: object) -> FlagCrossEncoder:

@@ -5,6 +5,7 @@ holds in memory what a search walks, ``reading`` is its arithmetic. What is an e
 elsewhere; nothing here reads text.
 """
 
+from llmflow.errors import NotFoundError
 from llmflow.settings import Settings
 from llmflow.stores.graph.engine import GraphEngine
 from llmflow.stores.graph.ladybug import LadybugEngine
@@ -35,6 +36,7 @@ def open_graph(settings: Settings, *, read_only: bool = False) -> GraphStore:
 
     Raises:
         ConfigurationError: the driver of Neo4j is not installed.
+        NotFoundError: there is no graph in ``data_dir`` yet, to be read only.
         StoreHeldError: another process holds the graph in ``data_dir``.
         UpstreamError: the server does not answer.
     """
@@ -42,5 +44,11 @@ def open_graph(settings: Settings, *, read_only: bool = False) -> GraphStore:
     if settings.graph.uri:
         engine = Neo4jEngine(settings.graph)
     else:
-        engine = LadybugEngine(settings.data_dir / _FILE, read_only=read_only)
+        path = settings.data_dir / _FILE
+        if read_only and not path.exists():
+            raise NotFoundError(
+                f"there is no graph in {settings.data_dir} yet; ingest documents, or run `llmflow graph rebuild`",
+                param="graph",
+            )
+        engine = LadybugEngine(path, read_only=read_only)
     return GraphStore(engine)

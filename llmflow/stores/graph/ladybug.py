@@ -42,7 +42,7 @@ class LadybugEngine:
         except RuntimeError as error:
             raise StoreHeldError(
                 f"the graph in {path} cannot be opened: {error}. If another llmflow process runs in this folder,"
-                " wait for it to end or stop it; `llmflow graph rebuild` makes the graph anew.",
+                " wait for it to end or stop it. If the file is damaged, delete it and run `llmflow graph rebuild`.",
                 param="graph.uri",
             ) from error
         self._reading = threading.Lock()
