@@ -71,7 +71,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where it writes the model.")] = Path("build/bench-rerank"),
     hidden: Annotated[int, typer.Option(help="Width of the model.")] = 64,
     layers: Annotated[int, typer.Option(help="Layers of the model.")] = 2,
-    questions: Annotated[int, typer.Option(min=1, help="Questions that count.")] = 10,
+    questions: Annotated[int, typer.Option(min=1, help="Questions that count.")] = 15,
 ) -> None:
     """Measure every method on 20 and 100 passages; prints tables."""
     console = Console(width=120)

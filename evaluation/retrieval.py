@@ -12,23 +12,28 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import insert
 
 from evaluation.baselines import DEPTH, bm25_kiwi, bm25_whitespace
 from evaluation.beir import Dataset, Record, load
 from evaluation.metrics import evaluate_run
 from llmflow.ingestion.chunking import chunk_document
 from llmflow.retrieval.analysis import analyze_query
+from llmflow.retrieval.memory import question_terms
 from llmflow.retrieval.pipeline import MAX_TOP_K
 from llmflow.runtime import Runtime
 from llmflow.schema import Chunk, Element, ElementType, ParsedDocument, Scope
 from llmflow.settings import Settings
 from llmflow.stores.index import LegScores, View
+from llmflow.stores.memory import Accepted, Origin
+from llmflow.stores.tables import DocumentRow
 
 SCOPE = Scope("evaluation", ("corpus",))
 WARM_UP = 10
@@ -54,8 +59,13 @@ class Searched:
     degraded: int
 
 
-def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: Progress) -> dict[str, Any]:
+def evaluate_retrieval(
+    folder: Path, split: str, settings: Settings, progress: Progress, memory: str | None = None
+) -> dict[str, Any]:
     """Index a set, run its queries and the baselines, and measure.
+
+    Args:
+        memory: a split whose judged questions are remembered first.
 
     Returns:
         ``{"dataset", "split", "queries", "documents", "chunks", "systems": {name: {metric:
@@ -68,6 +78,8 @@ def evaluate_retrieval(folder: Path, split: str, settings: Settings, progress: P
     with tempfile.TemporaryDirectory(prefix="llmflow-evaluation-") as scratch:  # noqa: SIM117
         with Runtime(isolated(settings, Path(scratch), tracing=False)) as runtime:
             index_seconds, train_seconds = build(runtime, data, progress)
+            if memory is not None:
+                remember(runtime, load(folder, memory), progress)
             legs = leg_runs(runtime, data)
             searched = search(runtime, data, progress)
             chunks = len(runtime.indexer.index.view(SCOPE))
@@ -140,6 +152,25 @@ def _index(runtime: Runtime, data: Dataset, progress: Progress) -> float:
         progress("index", min(start + _BATCH, len(data.corpus)), len(data.corpus))
     runtime.vectors.flush()
     return time.perf_counter() - started
+
+
+def remember(runtime: Runtime, data: Dataset, progress: Progress) -> None:
+    """Keep a split's questions with the documents that are relevant to them, as if users had accepted these."""
+    now = datetime.now(UTC)
+    blank = {"name": "", "source": "", "mime_type": "text/plain", "size_bytes": 0, "sha256": ""}
+    rows = [
+        blank | {"id": record.id, "tenant": SCOPE.tenant, "department": SCOPE.departments[0], "status": "ready",
+                 "chunks_count": 0, "entities_count": 0, "warnings": [],
+                 "created_at": now, "updated_at": now}
+        for record in data.corpus
+    ]  # fmt: skip
+    with runtime.database.engine.begin() as connection:
+        connection.execute(insert(DocumentRow), rows)
+    for number, (query, text) in enumerate(data.queries.items(), 1):
+        accepted = [Accepted(document) for document, grade in data.qrels[query].items() if grade > 0]
+        terms = question_terms(analyze_query(text))
+        runtime.memories.remember(SCOPE, text, terms, accepted, Origin.GOLD)
+        progress("remember", number, len(data.queries))
 
 
 def chunk_record(runtime: Runtime, record: Record) -> Iterator[Chunk]:

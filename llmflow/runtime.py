@@ -31,12 +31,13 @@ from llmflow.models.sparse import encode
 from llmflow.pii.masker import Masker
 from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.head import HeadStages
+from llmflow.retrieval.learned import open_learned
 from llmflow.retrieval.memory import QueryMemory, question_terms
 from llmflow.retrieval.pipeline import Retriever
 from llmflow.retrieval.planning import LegPlanner
 from llmflow.retrieval.reranking import open_reranker
 from llmflow.retrieval.texts import TextRanker, TextRanking
-from llmflow.schema import Answer, Document, RerankMode, RetrievalResult, Scope
+from llmflow.schema import Answer, Chunk, Document, RerankMode, RetrievalResult, Scope
 from llmflow.settings import Settings
 from llmflow.stores.database import Database
 from llmflow.stores.feedback import FeedbackStore
@@ -222,7 +223,9 @@ class Runtime:
     @cached_property
     def retriever(self) -> Retriever:
         """Candidates out."""
-        return Retriever(self.indexer.index, self.vectors, self.legs, self.head, self.settings.retrieval, self.tracer)
+        settings = self.settings.retrieval
+        learned = open_learned(settings)
+        return Retriever(self.indexer.index, self.vectors, self.legs, self.head, settings, self.tracer, learned)
 
     @cached_property
     def text_ranker(self) -> TextRanker:
@@ -458,7 +461,8 @@ class Runtime:
     def close(self) -> None:
         """Release what was opened; traces are written out."""
         opened = self.__dict__
-        for name in ("trainer", "retriever", "text_ranker", "worker", "graph", "vectors", "database", "keyvalue", "tracer"):
+        parts = ("trainer", "retriever", "text_ranker", "worker", "graph", "vectors", "database", "keyvalue", "tracer")
+        for name in parts:
             if (part := opened.pop(name, None)) is not None:
                 part.close()
         if "ownership" in opened:

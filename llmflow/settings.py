@@ -244,6 +244,9 @@ class RetrievalSettings(_Section):
         description="`convex`: weighted sum of scores over their theoretical maximum; `rrf`: reciprocal ranks;"
         " `minmax`: 0.3 keywords + 0.7 dense, each over its range; `learned`: the model of `llmflow tune --learn`.",
     )
+    fusion_model: Path | None = Field(
+        None, description="Folder of the learned fusion; `llmflow tune retrieval --learn` writes it."
+    )
     dense_weight: float = Field(0.2, ge=0, description="Weight of the dense leg beside the lexical legs' 1.")
     sparse_weight: float = Field(0.2, ge=0, description="Weight of the learned sparse leg.")
     graph_weight: float = Field(0.12, ge=0, description="Weight of what the question names, in the graph.")

@@ -25,22 +25,26 @@ def retrieval(
         Path, typer.Argument(help="A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv (or .gz).")
     ],
     split: Annotated[str, typer.Option(help="Which relevance judgements.")] = "test",
+    memory: Annotated[
+        str | None, typer.Option(help="A split whose judged questions are remembered first.", metavar="SPLIT")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure retrieval on a BEIR set, beside each leg alone and BM25.
 
     The set is indexed in a place of its own; your documents are not touched.
 
-    Example:
+    Examples:
       llmflow evaluate retrieval data/scifact --split test --json report.json
+      llmflow evaluate retrieval data/ours --split dev --memory train
     """
     try:
         from evaluation.retrieval import evaluate_retrieval, print_retrieval_report
     except ModuleNotFoundError as error:
-        raise _not_installed(error) from None
+        raise not_installed(error) from None
     _check(json_file)
     with progress_bar() as show:
-        report = evaluate_retrieval(folder, split, Session().settings, show)
+        report = evaluate_retrieval(folder, split, Session().settings, show, memory)
     print_retrieval_report(results(), report)
     _write(json_file, report)
 
@@ -61,7 +65,7 @@ def pii(
     try:
         from evaluation.pii import evaluate_pii, print_pii_report
     except ModuleNotFoundError as error:
-        raise _not_installed(error) from None
+        raise not_installed(error) from None
     _check(json_file)
     with working("looking for personal data"):
         report = evaluate_pii(file, Session().settings.pii, limit)
@@ -69,7 +73,8 @@ def pii(
     _write(json_file, report)
 
 
-def _not_installed(error: ModuleNotFoundError) -> ConfigurationError:
+def not_installed(error: ModuleNotFoundError) -> ConfigurationError:
+    """The error for a package of the extra that is not there."""
     return ConfigurationError(
         f"evaluation needs {error.name}, which is not installed: pip install 'llmflow[evaluation]'", param=error.name
     )

@@ -21,10 +21,12 @@ from llmflow.cli import (
     keys,
     masking,
     reindexing,
+    remembering,
     searching,
     serving,
     tracing,
     training,
+    tuning,
     worker,
 )
 from llmflow.cli.output import notices, print_json, printable
@@ -55,6 +57,8 @@ app.add_typer(configuration.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(graph.app, name="graph")
 app.add_typer(evaluating.app, name="evaluate")
+app.add_typer(tuning.app, name="tune")
+app.add_typer(remembering.app, name="feedback")
 
 
 def _print_version(wanted: bool) -> None:

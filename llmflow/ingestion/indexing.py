@@ -40,25 +40,31 @@ class Indexer:
         return encode_chunks(chunks, self._settings, self.embedder)
 
     def replace(self, scope: Scope, document_id: str, rows: Sequence[ChunkRow]) -> None:
-        """The store stage: rows take the place of whatever the document had."""
-        with self.store.writing():
-            self.remove(scope, document_id)
-            self.add(scope, rows)
-
-    def add(self, scope: Scope, rows: Sequence[ChunkRow]) -> None:
-        """Write rows of new documents.
+        """The store stage: rows take the place of whatever the document had.
 
         Raises:
-            ConfigurationError: the rows already there are of another embedder.
-            UpstreamError: the embedder's server failed.
+            ConfigurationError: the rows already there are of another embedder; nothing has changed.
+            UpstreamError: the embedder's server failed; nothing has changed.
         """
         with self.store.writing():
-            if self.embedder is not None and adopt(self.store, self.embedder):
-                self.index.replace_all([], self.store.version)
-            # Under the lock, so that the embedder is the one of the rows already there.
-            rows = embed_rows(rows, self.embedder, self.store.dimensions)
-            self.store.upsert(scope, rows)
-            self.index.upsert(rows)
+            rows = self._embedded(rows)
+            self.remove(scope, document_id)
+            self._write(scope, rows)
+
+    def add(self, scope: Scope, rows: Sequence[ChunkRow]) -> None:
+        """Write rows of new documents; errors as :meth:`replace`."""
+        with self.store.writing():
+            self._write(scope, self._embedded(rows))
+
+    def _embedded(self, rows: Sequence[ChunkRow]) -> list[ChunkRow]:
+        """Rows with vectors of the embedder of the rows already there, which stays so under the lock."""
+        if self.embedder is not None and adopt(self.store, self.embedder):
+            self.index.replace_all([], self.store.version)
+        return embed_rows(rows, self.embedder, self.store.dimensions)
+
+    def _write(self, scope: Scope, rows: Sequence[ChunkRow]) -> None:
+        self.store.upsert(scope, rows)
+        self.index.upsert(rows)
 
     def remove(self, scope: Scope, document_id: str) -> None:
         """Remove a document's chunks from store and index."""

@@ -11,16 +11,15 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from llmflow.errors import ConfigurationError
 from llmflow.models.embedder import Embedded, EmbedderInput, Floats, name_part, unit_rows
+from llmflow.models.flag import load_flag_model
 from llmflow.models.sparse import SparseVector
 from llmflow.settings import EmbedderSettings
 
-INSTALL = "pip install 'llmflow[bge]'"
 _SAMPLES, _SAMPLE_BYTES = 16, 65_536
 
 
@@ -36,7 +35,9 @@ class BgeM3Embedder:
     def __init__(self, settings: EmbedderSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()  # tokenizers are not safe between threads, and one forward pass fills the device
-        self._runner = self._load()
+        self._runner, self._device = load_flag_model(
+            "BGEM3FlagModel", "embedder", settings.model, normalize_embeddings=False
+        )
         config = self._runner.model.model.config
         self.dimensions = int(config.hidden_size)
         # XLM-R counts positions from the padding id on.
@@ -87,24 +88,6 @@ class BgeM3Embedder:
             ) from error
         return given["dense_vecs"].float().cpu().numpy(), given["sparse_vecs"].float().cpu().numpy()
 
-    def _load(self) -> Any:
-        try:
-            import torch
-            from FlagEmbedding import BGEM3FlagModel
-        except ImportError as error:
-            raise ConfigurationError(
-                f"embedder.provider=bge-m3 needs FlagEmbedding ({error}); run: {INSTALL}", param="embedder.provider"
-            ) from error
-        self._device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        try:
-            runner = BGEM3FlagModel(
-                self._settings.model, use_fp16=self._device != "cpu", devices=self._device, normalize_embeddings=False
-            )
-        except Exception as error:  # whatever the libraries below raise for a model that is not there or is broken
-            raise unloadable("embedder", self._settings.model, error) from error
-        runner.model.to(self._device).eval()
-        return runner
-
     @cached_property
     def _ignored(self) -> frozenset[int]:
         """Tokens that mean nothing as terms."""
@@ -112,15 +95,6 @@ class BgeM3Embedder:
         return frozenset({
             tokenizer.cls_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id
         })  # fmt: skip
-
-
-def unloadable(section: str, model: str, error: Exception) -> ConfigurationError:
-    """A model that FlagEmbedding could not load."""
-    return ConfigurationError(
-        f"{section}.model={model} cannot be loaded: {' '.join(str(error).split())[:300]}; give a folder that holds the"
-        " model, or the name of one that can be downloaded",
-        param=f"{section}.model",
-    )
 
 
 def _heaviest(tokens: Sequence[int], weights: Floats, ignored: frozenset[int]) -> SparseVector:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from llmflow.errors import ConfigurationError, DeadlineError
-from llmflow.models.bge_m3 import INSTALL, unloadable
 from llmflow.models.cross_encoder import Floats
 from llmflow.models.embedder import name_part
+from llmflow.models.flag import load_flag_model
 from llmflow.settings import CrossEncoderSettings
 
 
@@ -30,7 +29,7 @@ class FlagCrossEncoder:
     def __init__(self, settings: CrossEncoderSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()  # tokenizers are not safe between threads, and one forward pass fills the device
-        self._reranker = self._load()
+        self._reranker, self._device = load_flag_model("FlagReranker", "cross_encoder", settings.model)
         config = self._reranker.model.config
         # XLM-R counts positions from the padding id on.
         self._max_tokens = min(settings.max_tokens, int(config.max_position_embeddings) - 2)
@@ -73,22 +72,3 @@ class FlagCrossEncoder:
                 param="cross_encoder.batch_size",
             ) from error
         return np.asarray(torch.sigmoid(logits.reshape(-1).float()).cpu().numpy())
-
-    def _load(self) -> Any:
-        try:
-            import torch
-            from FlagEmbedding import FlagReranker
-        except ImportError as error:
-            raise ConfigurationError(
-                f"cross_encoder.provider=flagembedding needs FlagEmbedding ({error}); run: {INSTALL}",
-                param="cross_encoder.provider",
-            ) from error
-        self._device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        try:
-            reranker = FlagReranker(self._settings.model, use_fp16=self._device != "cpu", devices=self._device)
-        except Exception as error:  # whatever the libraries below raise for a model that is not there or is broken
-            raise unloadable("cross_encoder", self._settings.model, error) from error
-        if self._device != "cpu":
-            reranker.model.half()
-        reranker.model.to(self._device).eval()
-        return reranker

@@ -113,11 +113,9 @@ def label_options(labels: Sequence[Label]) -> dict[str, Any]:
     """
     if not 1 <= len(labels) <= MAX_LABELS:
         raise ValueError(f"{len(labels)} labels; allowed are 1 to {MAX_LABELS}")
-    options: dict[str, Any] = {"max_tokens": 1, "logprobs": True, "top_logprobs": _TOP}
+    options: dict[str, Any] = {"max_tokens": 1, "logprobs": True}
     ids = [label.token for label in labels if label.token is not None]
-    if ids:
-        options |= {"logprob_token_ids": ids, "return_tokens_as_token_ids": True}
-    return options
+    return options | ({"logprob_token_ids": ids, "return_tokens_as_token_ids": True} if ids else {"top_logprobs": _TOP})
 
 
 def read_label_logprobs(

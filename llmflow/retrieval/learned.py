@@ -29,6 +29,7 @@ from llmflow.errors import ConfigurationError, InvalidInputError
 from llmflow.retrieval.analysis import AnalyzedQuery
 from llmflow.retrieval.fusion import Fused
 from llmflow.retrieval.legs import REFERENCE
+from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import View
 
 if TYPE_CHECKING:
@@ -176,6 +177,23 @@ class LearnedFusion:
             "metrics": dict(self.metrics),
             "created": self.created.isoformat(),
         }
+
+
+def open_learned(settings: RetrievalSettings) -> LearnedFusion | None:
+    """The learned fusion of the settings; None where another fusion is set.
+
+    Raises:
+        ConfigurationError: it is set and cannot be used.
+    """
+    if settings.fusion != "learned":
+        return None
+    if settings.fusion_model is None:
+        raise ConfigurationError(
+            "retrieval.fusion is learned, but retrieval.fusion_model names no model; run `llmflow tune retrieval FOLDER"
+            " --learn`, or set retrieval.fusion to convex",
+            param="retrieval.fusion_model",
+        )
+    return LearnedFusion.load(settings.fusion_model)
 
 
 def learn(

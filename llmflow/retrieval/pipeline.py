@@ -12,6 +12,7 @@ from llmflow.retrieval.clock import Clock
 from llmflow.retrieval.deduplication import deduplicate
 from llmflow.retrieval.fusion import Fused, fuse
 from llmflow.retrieval.head import Asked, HeadStages, capped
+from llmflow.retrieval.learned import LearnedFusion
 from llmflow.retrieval.planning import LegPlanner
 from llmflow.retrieval.running import LegRunner
 from llmflow.schema import Candidate, Degradation, Fact, RerankMode, RetrievalResult, Scope
@@ -33,6 +34,7 @@ class Retriever:
         store: where the candidates' chunks are read from.
         legs: makes the legs of a question.
         head: the stages that read the best passages.
+        learned: orders the fused list anew; None without.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Retriever:
         head: HeadStages,
         settings: RetrievalSettings,
         tracer: Tracer,
+        learned: LearnedFusion | None = None,
     ) -> None:
         self._index = index
         self._store = store
         self._legs = legs
         self._head = head
+        self._learned = learned
         self._settings = settings
         self._tracer = tracer
         self._runner = LegRunner(settings.leg_timeout_s)
@@ -96,6 +100,9 @@ class Retriever:
                 second, late = self._runner.run(self._legs.plan_second(scope, view, fused), clock)
                 if second:
                     fused = fuse({**scores, **second}, view, self._settings, allowed)
+                if self._learned is not None:
+                    late += [Degradation("learned", f"{leg} gave no scores") for leg in self._learned.missing(fused)]
+                    fused = self._learned.apply(fused, view, analyzed)
             looked_at = max((stage.depth for stage in stages), default=0)
             found = self._candidates(scope, view, fused, explain, block=max(top_k, looked_at) + _SPARE)
             asked = Asked(scope.tenant, analyzed.query.text)

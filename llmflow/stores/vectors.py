@@ -169,7 +169,10 @@ class VectorStore:
 
     def is_empty(self) -> bool:
         """Whether it holds no chunk, of any tenant."""
-        return not self._client.query(self._collection, filter="id != ''", output_fields=["id"], limit=1)
+        found = self._client.query(
+            self._collection, filter="id != ''", output_fields=["id"], limit=1, consistency_level="Strong"
+        )
+        return not found
 
     def ping(self) -> None:
         """Call the store now; answer, or raise.

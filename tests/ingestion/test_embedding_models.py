@@ -164,6 +164,31 @@ def test_a_document_waits_for_a_server_that_is_away(tmp_path: Path) -> None:
             assert_letters(runtime, 1)
 
 
+def test_a_document_stays_as_it_was_where_its_new_version_cannot_be_stored(tmp_path: Path) -> None:
+    serving, away = ["org/first"], threading.Event()
+
+    def change(path: str, _: Any) -> Answer | None:
+        if away.is_set():
+            return AWAY
+        return Answer({"model_id": serving[0]}) if path == "/info" else None
+
+    with tei(change, limit=32) as server, Runtime(settings_in(tmp_path / "data", server)) as runtime:
+        (path,) = documents(tmp_path / "in", 1)
+        ingest(runtime, [path])
+        before = contents(runtime)
+        away.set()
+        assert runtime.search(SCOPE, QUESTION).degradations
+        away.clear()
+        serving[0] = "org/second"
+        path.write_text("# 새 규정\n\n휴가는 없다.", "utf-8")
+        with pytest.raises(ConfigurationError, match=r"by tei_org_first_16, the settings name tei_org_second_16"):
+            list(runtime.ingest(SCOPE, "shared", [path]))
+        assert contents(runtime) == before
+        (degradation,) = runtime.search(SCOPE, QUESTION).degradations
+        assert degradation.stage == "dense"
+        assert len(runtime.search(SCOPE, QUESTION).candidates) == 1
+
+
 def test_questions_go_without_a_server_that_is_away_and_say_so(tmp_path: Path) -> None:
     away = threading.Event()
     with tei(lambda *_: AWAY if away.is_set() else None, splade=True, limit=32) as server:

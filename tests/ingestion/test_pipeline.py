@@ -22,7 +22,7 @@ from llmflow.stores.objects import original_key, originals_folder
 
 HR = Scope("회사", ("인사",))
 PHONE, EMAIL, RRN = "010-2345-6789", "minjun.kim@example.com", "900101-1234567"
-STAGES_LAST = "store"
+STAGES_LAST = "graph"
 
 MARKDOWN = f"""# 휴가규정
 

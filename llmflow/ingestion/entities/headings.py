@@ -66,5 +66,7 @@ def subject_of(chunk: Chunk) -> Subject:
     if name is None and not chunk.article:
         name = title.subject
     # A rule book names its rules in the section path.
-    rules = [text for text in chunk.section_path if chunk.article and _RULES.fullmatch(text) and not _DIVISION.match(text)]
+    rules = [
+        text for text in chunk.section_path if chunk.article and _RULES.fullmatch(text) and not _DIVISION.match(text)
+    ]
     return Subject(rules[-1] if rules else chunk.title or None, chunk.article, name)

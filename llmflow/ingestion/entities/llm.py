@@ -8,7 +8,7 @@ from typing import Any
 
 from llmflow.errors import UpstreamError
 from llmflow.ingestion.entities.rules import DocumentDraft
-from llmflow.models.llm import LLMClient
+from llmflow.models.llm import LLMClient, Message
 from llmflow.schema import Chunk
 
 _CONFIDENCE = 0.8
@@ -24,7 +24,10 @@ _SCHEMA: Mapping[str, Any] = {
                 "type": "object",
                 "properties": {
                     "name": {"type": "string", "maxLength": 100},
-                    "type": {"type": "string", "enum": ["organisation", "person", "product", "place", "rule", "concept"]},
+                    "type": {
+                        "type": "string",
+                        "enum": ["organisation", "person", "product", "place", "rule", "concept"],
+                    },
                 },
                 "required": ["name", "type"],
                 "additionalProperties": False,
@@ -67,7 +70,10 @@ def add_by_llm(draft: DocumentDraft, chunks: Sequence[Chunk], llm: LLMClient, ti
     """
     deadline = time.monotonic() + timeout_s
     for number, chunk in enumerate(chunks):
-        messages = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": f"{chunk.title}\n\n{chunk.text}"}]
+        messages: list[Message] = [
+            {"role": "system", "content": _PROMPT},
+            {"role": "user", "content": f"{chunk.title}\n\n{chunk.text}"},
+        ]
         try:
             if time.monotonic() > deadline:
                 raise UpstreamError(f"{timeout_s:g} seconds were over")

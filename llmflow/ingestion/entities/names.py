@@ -17,11 +17,13 @@ _BRACKETED = re.compile(r"[「『《〈]([^「」『』《》〈〉]{2,80})[」�
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*\]")
 _MAX_WORDS = 8
 # Capitalised at the start of a sentence, and no name.
-_FUNCTION_WORDS = frozenset(
-    "a an the this that these those it its he she they his her their we our you your i in on at of to for from by with"
-    " as and or but if when while where after before during since until although though because however also both each"
-    " there here what which who how why all some many most more other such no not".split()
-)
+_FUNCTION_WORDS = frozenset({
+    "a", "an", "the", "this", "that", "these", "those", "it", "its", "he", "his", "she", "her", "they", "their", "we",
+    "our", "you", "your", "i", "in", "on", "at", "of", "to", "for", "from", "by", "with", "as", "and", "or", "but",
+    "if", "when", "while", "where", "after", "before", "during", "since", "until", "although", "though", "because",
+    "however", "also", "both", "each", "there", "here", "what", "which", "who", "how", "why", "all", "some", "many",
+    "most", "more", "other", "such", "no", "not",
+})  # fmt: skip
 
 
 def find_names(text: str) -> Iterator[str]:
@@ -49,4 +51,4 @@ def _trimmed(run: str) -> str | None:
     while words and words[0].lower() in _FUNCTION_WORDS:
         words.pop(0)
     name = " ".join(words)
-    return name if 2 < len(name) and len(words) <= _MAX_WORDS else None
+    return name if len(name) > 2 and len(words) <= _MAX_WORDS else None

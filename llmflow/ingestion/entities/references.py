@@ -32,7 +32,9 @@ def act_above(work: str) -> str | None:
     return None
 
 
-def find_references(text: str, work: str | None, article: str | None, previous: str | None) -> Iterator[tuple[str, str | None]]:
+def find_references(
+    text: str, work: str | None, article: str | None, previous: str | None
+) -> Iterator[tuple[str, str | None]]:
     """(work, article) of each reference, article None where only a work is named; none to the text itself.
 
     Args:
@@ -53,9 +55,11 @@ def find_references(text: str, work: str | None, article: str | None, previous: 
             current = work
         if match["number"]:
             end = match.end()
-            articles = [article_label(match["number"], match["branch"])]
+            articles: list[str | None] = [article_label(match["number"], match["branch"])]
             if match["last"] and 0 < int(match["last"]) - int(match["number"]) <= _LONGEST_RANGE:
-                articles += [article_label(str(n), None) for n in range(int(match["number"]) + 1, int(match["last"]) + 1)]
+                articles += [
+                    article_label(str(n), None) for n in range(int(match["number"]) + 1, int(match["last"]) + 1)
+                ]
         elif match["previous"]:
             articles = [previous] if previous else []
         elif match["named"]:

@@ -50,7 +50,8 @@ def open_reranker(settings: RerankerSettings, llm: LLMClient | None, keyvalue: K
             f"reranker.method is {settings.method!r}, which needs an LLM; set llm.base_url, or reranker.method=none",
             param="reranker.method",
         )
-    reranker = build_reranker(settings, llm)
+    # A client of its own, for its circuit breaker: calls that miss a short deadline must not stop others.
+    reranker = build_reranker(settings, LLMClient(llm.settings))
     try:
         reranker.check(time.monotonic() + settings.deadline_s)
     except (DeadlineError, UpstreamError) as error:

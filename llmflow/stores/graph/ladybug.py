@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,10 @@ class LadybugEngine:
             ) from error
         self._reading = threading.Lock()
         self._writing = threading.Lock()
+        self._open: list[ladybug.Connection | ladybug.Database] = [self._reader, self._database]
         if not read_only:
             self._writer = ladybug.Connection(self._database)
+            self._open.insert(0, self._writer)
             for statement in LADYBUG_SCHEMA:
                 self._writer.execute(statement)
 
@@ -65,17 +67,16 @@ class LadybugEngine:
             try:
                 yield lambda statement, parameters: _run(self._writer, statement, parameters)
             except BaseException:
-                try:
+                with suppress(RuntimeError):  # a statement that failed has rolled back already
                     self._writer.execute("ROLLBACK")
-                except RuntimeError:  # a statement that failed has rolled back already
-                    pass
                 raise
             self._writer.execute("COMMIT")
 
     def close(self) -> None:
         """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
         with self._writing, self._reading:
-            self._database.close()
+            for part in self._open:  # the file stays locked until the last of them is closed
+                part.close()
 
 
 def _run(connection: ladybug.Connection, statement: str, parameters: dict[str, Any]) -> Rows:

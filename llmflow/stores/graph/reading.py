@@ -1,22 +1,15 @@
 """The arithmetic of searching the graph, over the departments a scope may see.
 
-Statistics are taken over those departments only, so that nobody's scores depend on documents
-they cannot read.
+Each department counts for itself, so that nobody's scores depend on documents they cannot read.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from llmflow.schema import Fact
 from llmflow.stores.graph.index import DepartmentGraph
-
-_LEAST_COVERAGE = 0.3
-_MOST_NAMES = 500
-_EVIDENCE = 3.0
-"""Matched idf at which a match counts half: one common word says little, even if it is the whole name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +22,13 @@ class Named:
 
 
 def named(departments: Sequence[DepartmentGraph], terms: Collection[str]) -> list[Named]:
-    """Chunks about what a question with these terms names; a chunk counts by its best name.
-
-    The score is the squared share of a name's idf that the question covers, times the matched idf
-    over itself plus 3, over 1 + ln of the number of chunks that have the name.
-    """
-    total = sum(len(department.names) for department in departments)
-    idf = _Idf(departments, total)
+    """Chunks about what a question with these terms names; a chunk counts by its best name."""
     best: dict[str, Named] = {}
     for department in departments:
-        matched: Counter[str] = Counter()
-        for term in terms:
-            weight = idf[term]
-            for entity in department.postings.get(term, ()):
-                matched[entity] += weight  # type: ignore[assignment]  # a Counter of floats
-        scored = []
-        for entity, evidence in matched.items():
-            name = department.names[entity]
-            # A term more than half of whose names it is in still has a weight above 0, so this is never 0 / 0.
-            coverage = evidence / sum(idf[term] for term in name.terms)
-            if coverage >= _LEAST_COVERAGE:
-                score = coverage**2 * evidence / (evidence + _EVIDENCE) / (1 + math.log(len(name.chunks)))
-                scored.append((score, entity))
-        for score, entity in sorted(scored, reverse=True)[:_MOST_NAMES]:
-            name = department.names[entity]
-            for chunk in name.chunks:
+        for score, name, chunks in department.names.match(terms):
+            for chunk in chunks:
                 if chunk not in best or best[chunk].score < score:
-                    best[chunk] = Named(chunk, name.name, score)
+                    best[chunk] = Named(chunk, name, score)
     return list(best.values())
 
 
@@ -77,20 +50,23 @@ def referred(departments: Sequence[DepartmentGraph], weights: Mapping[str, float
     return {chunk: (total, giver) for chunk, (total, _, giver) in received.items()}
 
 
+def facts(departments: Sequence[DepartmentGraph], chunks: Sequence[str], limit: int) -> list[Fact]:
+    """Relations written in some chunks; first those that lead to another of them, then by the chunks' order."""
+    there = [(number, chunk, d) for number, chunk in enumerate(chunks) for d in departments if chunk in d]
+    reached = {entity for _, chunk, department in there for entity in department.subjects_of(chunk)}
+    written = [
+        (
+            found.object_id not in reached,
+            number,
+            -found.weight,
+            Fact(found.subject, found.relation_type, found.object, chunk),
+        )
+        for number, chunk, department in there
+        for found in department.relations_of(chunk)
+    ]
+    return [fact for *_, fact in sorted(written, key=lambda item: item[:3])[:limit]]
+
+
 def works(departments: Sequence[DepartmentGraph], chunks: Collection[str]) -> dict[str, tuple[str, ...]]:
     """The works each chunk is part of; chunks the graph does not have are left out."""
     return {chunk: d.works_of(chunk) for d in departments for chunk in chunks if chunk in d}
-
-
-class _Idf(dict[str, float]):
-    """BM25's idf of a term over the names of the departments."""
-
-    def __init__(self, departments: Sequence[DepartmentGraph], total: int) -> None:
-        super().__init__()
-        self._departments = departments
-        self._total = total
-
-    def __missing__(self, term: str) -> float:
-        df = sum(len(department.postings.get(term, ())) for department in self._departments)
-        self[term] = math.log(1 + (self._total - df + 0.5) / (df + 0.5))
-        return self[term]

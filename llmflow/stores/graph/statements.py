@@ -1,7 +1,8 @@
 """The graph's Cypher, the same for ladybug and Neo4j; only the definition of the schema differs.
 
-``UNWIND ... MATCH (n) WHERE n.id = x``: with properties in the pattern, with ``IN`` or with MERGE ladybug
-takes ten to fifty times as long. Every node carries tenant and department.
+Single nodes are matched by ``UNWIND ... MATCH (n) WHERE n.id = x``, the ends of paths by ``n.id IN``: anything
+else (properties in the pattern, MERGE, the other of the two) takes ladybug ten to fifty times as long.
+Every node carries tenant and department.
 """
 
 LADYBUG_SCHEMA = (
@@ -26,12 +27,9 @@ NEO4J_SCHEMA = (
 _OF_DOCUMENT = "d.id = $document AND d.tenant = $tenant AND d.department IN $departments"
 
 CHUNKS_OF = f"MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk) WHERE {_OF_DOCUMENT} RETURN c.id AS id"
-TOUCHED = (
-    "UNWIND $chunks AS x MATCH (c:Chunk)-[:ABOUT|MENTIONS]->(e:Entity) WHERE c.id = x RETURN DISTINCT e.id AS id"
-)
+TOUCHED = "MATCH (c:Chunk)-[:ABOUT|MENTIONS]->(e:Entity) WHERE c.id IN $chunks RETURN DISTINCT e.id AS id"
 DELETE_RELATIONS = (
-    "UNWIND $entities AS x MATCH (a:Entity)-[r:RELATED_TO]->(b:Entity) WHERE a.id = x AND r.document_id = $document"
-    " DELETE r"
+    "MATCH (a:Entity)-[r:RELATED_TO]->(b:Entity) WHERE a.id IN $entities AND r.document_id = $document DELETE r"
 )
 DELETE_CHUNKS = "UNWIND $chunks AS x MATCH (c:Chunk) WHERE c.id = x DETACH DELETE c"
 DELETE_DOCUMENT = f"MATCH (d:Document) WHERE {_OF_DOCUMENT} DETACH DELETE d"
@@ -50,7 +48,9 @@ ADD_ENTITIES = (
     "UNWIND $rows AS x CREATE (e:Entity {id: x.id, tenant: x.tenant, department: x.department, key: x.key,"
     " name: x.name, type: x.type, terms: x.terms})"
 )
-SET_TERMS = "UNWIND $rows AS x MATCH (e:Entity) WHERE e.id = x.id SET e.name = x.name, e.type = x.type, e.terms = x.terms"
+SET_TERMS = (
+    "UNWIND $rows AS x MATCH (e:Entity) WHERE e.id = x.id SET e.name = x.name, e.type = x.type, e.terms = x.terms"
+)
 ADD_ABOUTS = (
     "UNWIND $rows AS x MATCH (c:Chunk) WHERE c.id = x.chunk MATCH (e:Entity) WHERE e.id = x.entity"
     " CREATE (c)-[:ABOUT {role: x.role}]->(e)"
@@ -79,10 +79,17 @@ LOAD_MENTIONS = (
     " RETURN c.id AS chunk, e.id AS entity"
 )
 
-COUNTS = (
-    "MATCH (e:Entity) WHERE e.tenant = $tenant AND e.department IN $departments RETURN e.type AS type, count(e) AS entities"
+LOAD_RELATIONS = (
+    "MATCH (a:Entity)-[r:RELATED_TO]->(b:Entity) WHERE a.tenant = $tenant AND a.department = $department"
+    " RETURN r.chunk_id AS chunk, a.name AS subject, r.relation_type AS relation_type, b.name AS object,"
+    " b.id AS object_id, r.weight AS weight"
 )
-ENTITIES = "UNWIND $ids AS x MATCH (e:Entity) WHERE e.id = x RETURN e.id AS id, e.name AS name, e.type AS type, e.department AS department"
+
+COUNTS = (
+    "MATCH (e:Entity) WHERE e.tenant = $tenant AND e.department IN $departments"
+    " RETURN e.type AS type, count(e) AS entities"
+)
+ENTITIES = "UNWIND $ids AS x MATCH (e:Entity) WHERE e.id = x RETURN e.id AS id, e.name AS name, e.type AS type"
 ENTITIES_LIKE = (
     "MATCH (e:Entity) WHERE e.tenant = $tenant AND e.department IN $departments AND e.key CONTAINS $key"
     " RETURN e.name AS name ORDER BY size(e.name), e.name LIMIT 5"
@@ -96,17 +103,9 @@ CHUNKS_MENTIONING = (
     " RETURN c.id AS chunk, d.id AS document, d.name AS document_name, m.confidence AS confidence"
     " ORDER BY confidence DESC, chunk LIMIT $limit"
 )
-RELATIONS = (
-    "MATCH (a:Entity)-[r:RELATED_TO]->(b:Entity) WHERE a.id IN $ids OR b.id IN $ids"
-    " RETURN a.id AS subject_id, a.name AS subject, r.relation_type AS relation_type, b.id AS object_id, b.name AS object,"
-    " r.weight AS weight, r.chunk_id AS chunk ORDER BY weight DESC, subject, object LIMIT $limit"
+_RELATION = (
+    " RETURN a.id AS subject_id, a.name AS subject, r.relation_type AS relation_type, b.id AS object_id,"
+    " b.name AS object, r.weight AS weight, r.chunk_id AS chunk ORDER BY weight DESC, subject, object LIMIT $limit"
 )
-FACTS = (
-    "MATCH (c:Chunk)-[:ABOUT|MENTIONS]->(a:Entity)-[r:RELATED_TO]->(b:Entity)"
-    " WHERE c.id IN $chunks AND c.tenant = $tenant AND c.department IN $departments AND r.chunk_id = c.id"
-    " RETURN DISTINCT a.name AS subject, r.relation_type AS relation_type, b.name AS object, c.id AS chunk,"
-    " r.weight AS weight, b.id AS object_id"
-)
-CHUNKS_THAT_ARE = (
-    "MATCH (c:Chunk)-[a:ABOUT]->(e:Entity) WHERE e.id IN $ids AND c.id IN $chunks RETURN DISTINCT e.id AS id"
-)
+RELATIONS_OF = f"MATCH (a:Entity)-[r:RELATED_TO]->(b:Entity) WHERE a.id IN $ids{_RELATION}"
+RELATIONS_TO = f"MATCH (a:Entity)-[r:RELATED_TO]->(b:Entity) WHERE b.id IN $ids{_RELATION}"

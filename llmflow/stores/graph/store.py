@@ -17,7 +17,7 @@ from llmflow.schema import Fact, Scope
 from llmflow.stores.graph import reading
 from llmflow.stores.graph import statements as cypher
 from llmflow.stores.graph.engine import GraphEngine, Rows, Run
-from llmflow.stores.graph.index import DepartmentGraph
+from llmflow.stores.graph.index import DepartmentGraph, Written
 from llmflow.stores.graph.parts import DocumentGraph, name_key
 
 _SEPARATOR = "\x1f"
@@ -68,6 +68,12 @@ class GraphStore:
                 loaded.add_about(about.chunk_id, ids[about.entity], about.role, entity.name, entity.terms)
             for mention in part.mentions:
                 loaded.add_mentions(mention.chunk_id, (ids[mention.entity],))
+            for relation in part.relations:
+                subject, object_ = part.entities[relation.subject], part.entities[relation.object]
+                written = Written(
+                    subject.name, relation.relation_type, object_.name, ids[relation.object], relation.weight
+                )
+                loaded.add_relation(relation.chunk_id, written)
 
     def delete_document(self, scope: Scope, document_id: str) -> None:
         """Remove a document's chunks and relations, and the entities nobody names any more.
@@ -107,16 +113,9 @@ class GraphStore:
             return reading.works(self._departments(scope), chunks)
 
     def facts(self, scope: Scope, chunks: Sequence[str], limit: int) -> list[Fact]:
-        """Relations written in some chunks; first those that lead to another of them, then by the chunks' order."""
-        if not chunks:
-            return []
-        parameters = {**_within(scope), "chunks": list(chunks)}
-        rows = self._engine.read(cypher.FACTS, parameters)
-        ends = {"ids": [row["object_id"] for row in rows], "chunks": list(chunks)}
-        reached = {row["id"] for row in self._engine.read(cypher.CHUNKS_THAT_ARE, ends)} if rows else set()
-        place = {chunk: number for number, chunk in enumerate(chunks)}
-        rows.sort(key=lambda row: (row["object_id"] not in reached, place[row["chunk"]], -row["weight"], row["object"]))
-        return [Fact(row["subject"], row["relation_type"], row["object"], row["chunk"]) for row in rows[:limit]]
+        """See :func:`llmflow.stores.graph.reading.facts`."""
+        with self._lock:
+            return reading.facts(self._departments(scope), chunks, limit)
 
     def neighbourhood(self, scope: Scope, name: str, hops: int = 1, limit: int = 50) -> Neighbourhood:
         """What the scope's graph knows of an entity.
@@ -152,7 +151,10 @@ class GraphStore:
         seen, frontier = set(ids), list(ids)
         relations: dict[tuple[Any, ...], dict[str, Any]] = {}
         for hop in range(1, hops + 1):
-            found = self._engine.read(cypher.RELATIONS, {"ids": frontier, "limit": limit})
+            parameters = {"ids": frontier, "limit": limit}
+            found = [
+                row for way in (cypher.RELATIONS_OF, cypher.RELATIONS_TO) for row in self._engine.read(way, parameters)
+            ]
             for row in found:
                 edge = (row["subject_id"], row["relation_type"], row["object_id"], row["chunk"])
                 relations.setdefault(edge, {"hop": hop, **row})
@@ -188,6 +190,8 @@ class GraphStore:
             loaded.add_about(row["chunk"], row["entity"], row["role"], row["name"], row["terms"].split())
         for row in self._engine.read(cypher.LOAD_MENTIONS, parameters):
             loaded.add_mentions(row["chunk"], (row["entity"],))
+        for row in self._engine.read(cypher.LOAD_RELATIONS, parameters):
+            loaded.add_relation(row.pop("chunk"), Written(**row))
         return loaded
 
 
@@ -224,9 +228,7 @@ def _add(run: Run, tenant: str, department: str, part: DocumentGraph, ids: Mappi
         for key, entity in part.entities.items()
     ]  # fmt: skip
     abouts = [{"chunk": a.chunk_id, "entity": ids[a.entity], "role": a.role} for a in part.abouts]
-    mentions = [
-        {"chunk": m.chunk_id, "entity": ids[m.entity], "confidence": m.confidence} for m in part.mentions
-    ]
+    mentions = [{"chunk": m.chunk_id, "entity": ids[m.entity], "confidence": m.confidence} for m in part.mentions]
     relations = [
         {
             "subject": ids[r.subject], "object": ids[r.object], "relation_type": r.relation_type, "weight": r.weight,

@@ -107,6 +107,18 @@ def test_failures_are_not_kept(store: KeyValueStore) -> None:
         assert rerank(reranker) == ((1, 2, 0), 1)
 
 
+def test_failures_of_the_reranker_do_not_open_the_breaker_of_others(store: KeyValueStore) -> None:
+    with scripted_student(faults=[500] * 2) as student:
+        llm = student.client(breaker_failures=2)
+        reranker = open_reranker(RerankerSettings(method="listwise"), llm, store)
+        assert reranker is not None
+        for _ in range(3):
+            with pytest.raises(UpstreamError) as error:
+                rerank(reranker)
+        assert "left alone" in error.value.message
+        assert llm.complete_text([{"role": "user", "content": "[1]\n<passage>\n관련도 1\n</passage>"}], 5).text == "[1]"
+
+
 def test_none_is_no_reranker(store: KeyValueStore) -> None:
     assert open_reranker(RerankerSettings(), None, store) is None
 
