@@ -30,7 +30,7 @@ LEAVE = f"""# 휴가규정
 연차휴가 담당자의 전화번호는 {PHONE}이고 전자우편은 {EMAIL}이다.
 """
 CONTACT = "연차휴가 담당자의 전화번호와 전자우편은 무엇인가요?"
-STAGES = ["keep", "parse", "chunk", "mask", "embed", "store"]
+STAGES = ["keep", "parse", "chunk", "mask", "embed", "store", "graph"]
 
 
 def settings_in(folder: Path, **overrides: object) -> Settings:

@@ -103,11 +103,13 @@ def show(
     if as_json:
         print_json({"memories": page.items, "total": page.total})
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("id", "question", "document", "origin", "by", "made", box=None, pad_edge=False)
+    # The id is what `forget` takes, so that it must not be cut.
+    whole = Column("id", no_wrap=True, min_width=32)
+    table = Table(whole, "question", "document", "origin", "by", "made", box=None, pad_edge=False)
     for one in page.items:
-        row = (one.id, one.question, one.document_id, one.origin, one.subject or "", f"{one.created_at:%Y-%m-%d}")
+        row = (one.id, one.question, one.document_id[:8], one.origin, one.subject or "", f"{one.created_at:%Y-%m-%d}")
         table.add_row(*(printable(cell) for cell in row))
     results().print(
         table if page.items else "nothing is remembered; `llmflow feedback import` remembers judged questions"

@@ -97,7 +97,7 @@ class Once:
 
 
 def document_text(chunk: Chunk) -> str:
-    """What a model reads of a chunk: its text under its titles."""
+    """What a model reads of a chunk: a line of its titles, then its text."""
     titles = " > ".join(dict.fromkeys(filter(None, (chunk.title, *chunk.section_path))))
     return f"{titles}\n{chunk.text}" if titles else chunk.text
 

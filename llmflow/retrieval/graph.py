@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from math import fsum
 
 import numpy as np
 import numpy.typing as npt
@@ -64,18 +65,20 @@ def spread(view: View, graph: GraphStore, scope: Scope, order: npt.NDArray[np.in
     if not len(order) or scores[order[0]] <= 0:
         return LegScores(given, 1.0)
     chunk_ids = _chunk_ids(view, order)
-    best = float(scores[order[0]])
-    weights = {
-        chunk: float(scores[row]) ** 2 / best
-        for chunk, row in zip(chunk_ids[:HEAD], order[:HEAD].tolist(), strict=True)
-    }
+    ranked = scores[order].astype(float).tolist()
+    # Rows as good as the last of the head belong to it, so that the order of ingestion makes no difference.
+    head = sum(score >= ranked[min(HEAD, len(ranked)) - 1] for score in ranked)
+    best = ranked[0]
+    weights = {chunk: score**2 / best for chunk, score in zip(chunk_ids[:head], ranked, strict=False)}
     works = graph.works(scope, chunk_ids)
-    support: dict[str, float] = {}
+    members: dict[str, list[float]] = {}
     for chunk, weight in weights.items():
         for work in works.get(chunk, ()):
-            support[work] = support.get(work, 0.0) + weight
+            members.setdefault(work, []).append(weight)
+    support = {work: fsum(given_by) for work, given_by in members.items()}
     for chunk, row in zip(chunk_ids, order.tolist(), strict=True):
-        others = sum(support.get(work, 0.0) for work in works.get(chunk, ())) - weights.get(chunk, 0.0)
+        own = weights.get(chunk, 0.0)
+        others = sum(support.get(work, 0.0) - own for work in works.get(chunk, ()))
         if others > 0:
             given[row] = best * others / (others + _HALF * best)
     givers: dict[int, str] = {}

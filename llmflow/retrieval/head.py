@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmflow.errors import InvalidInputError
+from llmflow.models.embedder import document_text
 from llmflow.retrieval.clock import Clock
 from llmflow.retrieval.diversity import diversify
-from llmflow.schema import Candidate, Chunk, Degradation, RerankMode, StageNote, StageScore
+from llmflow.schema import Candidate, Degradation, RerankMode, StageNote, StageScore
 from llmflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class HeadStages:
         assert self._cross_encoder is not None
         deadline = time.monotonic() + self._settings.cross_encoder.deadline_s
         with clock(CROSS_ENCODER) as step:
-            scores = self._cross_encoder.scores(asked.question, [passage(item.chunk) for item in candidates], deadline)
+            scores = self._cross_encoder.scores(asked.question, [document_text(item.chunk) for item in candidates], deadline)
             step.update(metadata={"model": self._cross_encoder.version})
         return _by_score(CROSS_ENCODER, candidates, scores.tolist())
 
@@ -113,7 +114,7 @@ class HeadStages:
         assert self._reranker is not None
         deadline = time.monotonic() + self._settings.reranker.deadline_s
         with clock(RERANK) as step:
-            passages = [passage(item.chunk) for item in candidates]
+            passages = [document_text(item.chunk) for item in candidates]
             found = self._reranker.rerank(asked.tenant, asked.question, passages, deadline)
             step.update(
                 output=[candidates[at].chunk.id for at in found.order],
@@ -137,12 +138,6 @@ class HeadStages:
         with clock(DIVERSIFY):
             order = diversify(candidates, self._settings.retrieval.diversity)
         return _by_score(DIVERSIFY, candidates, [item.score for item in candidates], order)
-
-
-def passage(chunk: Chunk) -> str:
-    """A chunk as a model reads it: under its titles."""
-    titles = " > ".join(dict.fromkeys(filter(None, (chunk.title, *chunk.section_path))))
-    return f"{titles}\n{chunk.text}" if titles else chunk.text
 
 
 def capped(rest: Iterable[Candidate], head: Sequence[Candidate]) -> Iterator[Candidate]:

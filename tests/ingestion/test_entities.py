@@ -16,7 +16,14 @@ from llmflow.stores.graph import About, DocumentGraph, name_key
 
 
 def chunk(id_: str = "c", text: str = "", **fields: Any) -> Chunk:
-    values = {"document_id": "doc", "tenant": "acme", "department": "hr", "ordinal": 0, "title": "", "document_name": "a.pdf"}
+    values = {
+        "document_id": "doc",
+        "tenant": "acme",
+        "department": "hr",
+        "ordinal": 0,
+        "title": "",
+        "document_name": "a.pdf",
+    }
     return Chunk(id=id_, text=text, **values | fields)
 
 
@@ -31,8 +38,8 @@ def chunk(id_: str = "c", text: str = "", **fields: Any) -> Chunk:
         ("3.2 지급 기준", (None, None, "지급 기준")),
         ("4. 해외 출장", (None, None, "해외 출장")),
         ("M. Ward (musician)", (None, None, "M. Ward")),
-        ("2001 A Space Odyssey", (None, None, "A Space Odyssey")),
-        ("제3장", (None, None, "제3장")),
+        ("2001 A Space Odyssey", (None, None, "2001 A Space Odyssey")),
+        ("제3장", (None, None, None)),
         ("", (None, None, None)),
     ],
 )
@@ -44,7 +51,10 @@ def test_headings(text: str, parts: tuple[str | None, ...]) -> None:
     ("fields", "subject"),
     [
         # An article that is a document of its own, as in a collection of articles.
-        ({"title": "민법 제2조(신의성실)", "section_path": ("제1편 총칙", "제1장 통칙")}, ("민법", "제2조", "신의성실")),
+        (
+            {"title": "민법 제2조(신의성실)", "section_path": ("제1편 총칙", "제1장 통칙")},
+            ("민법", "제2조", "신의성실"),
+        ),
         # An article of a statute that was ingested whole.
         (
             {"title": "근로기준법", "section_path": ("제4장 휴가", "제60조(연차 유급휴가)"), "article": "제60조"},
@@ -76,6 +86,7 @@ def test_what_a_chunk_is_about(fields: dict[str, Any], subject: tuple[str | None
         ("「형법」에 따른다. 같은 법 제3조는", [("형법", None), ("형법", "제3조")]),
         ("「형법」 제1조를 준용하되 이 법 제4조를 따른다", [("형법", "제1조"), ("갑법", "제4조")]),
         ("전조의 규정", [("갑법", "제2조")]),
+        ("「형법」 제1조, 전조와 제5조", [("형법", "제1조"), ("갑법", "제2조"), ("갑법", "제5조")]),
         ("제3조에 따라", []),  # itself
         ("3조 원의 예산과 제1항", []),
         ("「국가를 당사자로 하는 계약에 관한 법률」 제9조", [("국가를 당사자로 하는 계약에 관한 법률", "제9조")]),
@@ -89,7 +100,12 @@ def test_references_of_decrees_go_up() -> None:
     assert list(find_references("법 제10조제2항", "갑법 시행령", "제3조", None)) == [("갑법", "제10조")]
     assert list(find_references("영 제10조", "갑법 시행규칙", "제3조", None)) == [("갑법 시행령", "제10조")]
     assert list(find_references("방법 제10조", "갑법 시행령", "제3조", None)) == [("갑법 시행령", "제10조")]
-    assert [act_above(work) for work in ("갑법 시행령", "갑법시행규칙", "갑법", "시행령")] == ["갑법", "갑법", None, None]
+    assert [act_above(work) for work in ("갑법 시행령", "갑법시행규칙", "갑법", "시행령")] == [
+        "갑법",
+        "갑법",
+        None,
+        None,
+    ]
 
 
 def test_text_that_is_no_statute_refers_only_to_works_it_names() -> None:
@@ -98,7 +114,7 @@ def test_text_that_is_no_statute_refers_only_to_works_it_names() -> None:
 
 
 def test_definitions() -> None:
-    text = '1. "선불전자지급수단"이란 이전 가능한 가치를 말한다. 2. “접근매체”라 함은 수단을 말한다. "그 밖의 것"은 다르다.'
+    text = '1. "선불전자지급수단"이란 가치를 말한다. 2. “접근매체”라 함은 수단을 말한다. "그 밖의 것"은 다르다.'
     assert list(find_definitions(text)) == ["선불전자지급수단", "접근매체"]
     assert list(find_definitions('"Service" means what we offer; "fee" is what you pay.')) == ["Service"]
 
@@ -126,7 +142,13 @@ def statute() -> DocumentGraph:
     return draft_by_rules(
         [
             chunk("1", '"접근매체"란 카드를 말한다.', title=title, section_path=("제2조(정의)",), article="제2조"),
-            chunk("2", "전조 및 법 제9조에 따라 제5조를 준용한다.", title=title, section_path=("제3조(준용)",), article="제3조"),
+            chunk(
+                "2",
+                "전조 및 법 제9조에 따라 제5조를 준용한다.",
+                title=title,
+                section_path=("제3조(준용)",),
+                article="제3조",
+            ),
             chunk("2b", "② 제9조", title=title, section_path=("제3조(준용)",), article="제3조"),
         ]
     ).finish()

@@ -71,7 +71,8 @@ def test_features_by_hand(view: View) -> None:
     assert all(np.isnan(columns[f"memory.{kind}"]).all() for kind in ("value", "share", "rank"))
     assert columns["fused"] == pytest.approx(np.linspace(0.9, 0.1, size))
     assert columns["position"] == pytest.approx(np.log1p(np.arange(size)))
-    assert columns["length"] == pytest.approx(np.log1p(view.segments[0].chunks.lengths))
+    lengths = np.concatenate([segment.chunks.lengths for segment in view.segments])
+    assert columns["length"] == pytest.approx(np.log1p(lengths))
     assert columns["question_length"] == pytest.approx(np.full(size, np.log1p(len(asked.query.text))))
 
 
@@ -127,8 +128,7 @@ def test_the_head_is_put_in_the_models_order(fusion: LearnedFusion, view: View) 
 
 
 def test_rows_after_the_head_stay_below_it_in_their_order(fusion: LearnedFusion, view: View) -> None:
-    segment = view.segments[0]
-    longer = View((segment,) * 9)
+    longer = View(view.segments * 9)
     before = fused(longer, words={0: 1.0}, memory={7: 2.0})
     after = fusion.apply(before, longer, analyze_query("휴가"))
     assert after.order[HEAD:].tolist() == before.order[HEAD:].tolist()

@@ -119,19 +119,22 @@ def test_passages_the_caller_cannot_see_are_refused(callers: dict[str, Caller]) 
 
 def test_personal_data_in_a_question_is_masked(callers: dict[str, Caller]) -> None:
     reader = callers["reader"]
-    answer = ask(reader, "010-2345-6789 번호를 쓰는 직원의 근속수당은 얼마인가요?")
-    assert judge(reader, answer["trace_id"])["remembered"] > 0
+    question = "010-2345-6789 번호를 쓰는 직원의 근속수당은 얼마인가요?"
+    searched = reader.json("POST", "/v1/retrieve", json={"query": question, "threshold": 0})
+    chunk = searched["candidates"][0]["chunk"]["id"]
+    assert judge(reader, searched["trace_id"], sources=[chunk])["remembered"] == 1
     (text,) = {one["question"] for one in memories(reader)}
     assert "2345" not in text
     assert "근속수당" in text
-    judge(reader, answer["trace_id"], -1)
+    judge(reader, searched["trace_id"], -1)
 
 
 def test_who_sees_and_forgets_what(callers: dict[str, Caller]) -> None:
     for name in ("reader", "both"):
         assert judge(callers[name], ask(callers[name])["trace_id"])["remembered"] > 0
     own = {name: {one["id"] for one in memories(callers[name])} for name in callers}
-    assert own["reader"] and own["both"]
+    assert own["reader"]
+    assert own["both"]
     # The question of one who reads it as well is not shown to an administrator of hr alone.
     assert own["administrator"] == own["reader"]
     assert own["colleague"] == own["editor"] == set()

@@ -17,7 +17,7 @@ _ARTICLE = re.compile(
     r"\s*(?:[(（【](?P<subject>.+)[)）】])?"
 )
 _DIVISION = re.compile(r"제\s*\d+\s*[편장절관](?:\s*의\s*\d+)?\s*")
-_NUMBERING = re.compile(r"(?:\d+(?:\.\d+)*[.)]?|[IVX]+\.|[가-하]\.|[①-⑳])\s+")
+_NUMBERING = re.compile(r"(?:\d{1,2}[.)]|\d{1,2}(?:\.\d{1,2})+[.)]?|[IVX]+\.|[가-하]\.|[①-⑳])\s+")
 _DISAMBIGUATION = re.compile(r"\s*\([^()]*\)$")
 _RULES = re.compile(r".*(?:법|법률|령|규칙|규정|조례|헌법|지침|강령|내규|세칙|정관|약관)(?:\s*\(.*\))?")
 

@@ -23,7 +23,8 @@ def cut(query: str, passages: Sequence[str], tokens: int) -> list[str]:
 
     What a sentence says is the words and character 2-grams it shares with the question, each
     weighted by its rarity in the passage. Sentences that are too long themselves are cut between
-    words. What was left out before and after shows as "…".
+    words. What was left out before and after shows as "…". A short first line, the passage's titles,
+    always stays.
 
     Args:
         tokens: most of a passage, as :func:`llmflow.korean.count_tokens` counts, at least 16.
@@ -32,12 +33,21 @@ def cut(query: str, passages: Sequence[str], tokens: int) -> list[str]:
     long = [index for index, text in enumerate(texts) if count_tokens(text) > tokens]
     if not long:
         return texts
-    question, *analyzed = analyze([query, *(texts[index] for index in long)])
+    headings = [_heading(texts[index], tokens) for index in long]
+    bodies = [texts[index][len(heading) :] for index, heading in zip(long, headings, strict=True)]
+    question, *analyzed = analyze([query, *bodies])
     wanted = frozenset(term for sentence in question for term in (*sentence.grams, *sentence.words))
-    for index, sentences in zip(long, analyzed, strict=True):
+    for index, heading, body, sentences in zip(long, headings, bodies, analyzed, strict=True):
         spans = [(sentence.start, sentence.end) for sentence in sentences]
-        texts[index] = _best_run(texts[index], spans, wanted, tokens - _MARKS_TOKENS)
+        left = tokens - _MARKS_TOKENS - count_tokens(heading)
+        texts[index] = heading + (body if count_tokens(body) <= left else _best_run(body, spans, wanted, left))
     return texts
+
+
+def _heading(text: str, tokens: int) -> str:
+    """The first line with its end, where it takes no more than a quarter of the tokens; else nothing."""
+    line, end, rest = text.partition("\n")
+    return line + end if rest.strip() and count_tokens(line) <= tokens // 4 else ""
 
 
 def _best_run(text: str, spans: Sequence[tuple[int, int]], wanted: frozenset[str], tokens: int) -> str:

@@ -14,7 +14,7 @@ from llmflow.server.auth import Administrator, Reader
 from llmflow.server.forms import FeedbackList, FeedbackRequest, FeedbackResponse
 from llmflow.server.nouns import noun_response, sees_own
 from llmflow.server.openapi import errors, example
-from llmflow.stores.memory import Accepted, Origin
+from llmflow.stores.memory import LONGEST_QUESTION, Accepted, Origin
 from llmflow.tracing import TraceNode
 
 router = APIRouter(tags=["feedback"])
@@ -45,7 +45,7 @@ def give(request: Request, caller: Reader, body: FeedbackRequest) -> Response:
     The answer must be the caller's; an administrator may judge those of its departments. A thumb
     up remembers the answer's question with the passages it cites, or with `sources`; similar
     questions then find these sooner. A thumb down takes that back. Where the trace holds no
-    question (tracing was off, or it is too old) nothing is remembered.
+    question (tracing was off, or it is too old) or a very long one, nothing is remembered.
     """
     runtime = request.app.state.runtime
     accepted = _accepted(runtime, caller, body) if body.value == 1 and runtime.settings.memory.enabled else None
@@ -73,7 +73,8 @@ def _accepted(runtime: Runtime, caller: Principal, body: FeedbackRequest) -> tup
     if body.sources and (missing := [id for id in body.sources if id not in chunks]):
         raise NotFoundError(f"no passage with the id {missing[0]!r}", param="sources")
     passages = [Accepted(chunks[id].document_id, id) for id in ids if id in chunks]
-    return (asked.input, passages) if asked and asked.input and passages else None
+    question = asked.input if asked else None
+    return (question, passages) if question and len(question) <= LONGEST_QUESTION and passages else None
 
 
 def _asked(runtime: Runtime, caller: Principal, trace_id: str) -> TraceNode | None:

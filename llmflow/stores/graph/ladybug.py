@@ -36,7 +36,12 @@ class LadybugEngine:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = ladybug.Database(
-                str(path), buffer_pool_size=_BUFFER_POOL, max_db_size=_MAX_SIZE, read_only=read_only
+                str(path),
+                buffer_pool_size=_BUFFER_POOL,
+                max_db_size=_MAX_SIZE,
+                read_only=read_only,
+                # What a killed process was writing ends in the middle; it was never committed.
+                throw_on_wal_replay_failure=False,
             )
             self._reader = ladybug.Connection(self._database)
         except RuntimeError as error:

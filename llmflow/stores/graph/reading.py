@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from llmflow.schema import Fact
 from llmflow.stores.graph.index import DepartmentGraph
@@ -38,16 +39,15 @@ def referred(departments: Sequence[DepartmentGraph], weights: Mapping[str, float
     Returns:
         The sum a chunk receives, and the chunk that gives it most.
     """
-    received: dict[str, tuple[float, float, str]] = {}
+    received: dict[str, list[tuple[float, str]]] = {}
     for chunk, weight in weights.items():
         for department in departments:
             if chunk in department:
                 found = department.referred_to(chunk)
                 for other in found:
-                    share = weight / len(found)
-                    total, most, giver = received.get(other, (0.0, 0.0, ""))
-                    received[other] = (total + share, max(most, share), chunk if share > most else giver)
-    return {chunk: (total, giver) for chunk, (total, _, giver) in received.items()}
+                    received.setdefault(other, []).append((weight / len(found), chunk))
+    # fsum: the same sum whatever the order.
+    return {chunk: (fsum(share for share, _ in shares), max(shares)[1]) for chunk, shares in received.items()}
 
 
 def facts(departments: Sequence[DepartmentGraph], chunks: Sequence[str], limit: int) -> list[Fact]:

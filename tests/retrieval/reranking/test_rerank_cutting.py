@@ -68,3 +68,15 @@ def test_a_rare_word_beats_a_common_one() -> None:
     )
     (kept,) = cut("경조사 휴가", [text], 60)
     assert "경조사" in kept
+
+
+def test_the_titles_of_a_passage_stay() -> None:
+    sentences = [f"{number}번째 문장은 서로 다른 것을 말한다." for number in range(60)]
+    sentences[40] = "연차휴가는 5일까지 이월한다."
+    titles = "휴가 규정 > 제2장 연차휴가"
+    (found,) = cut("연차휴가 이월", [f"{titles}\n{' '.join(sentences)}"], 60)
+    assert found.startswith(f"{titles}\n… ")
+    assert sentences[40] in found
+    assert count_tokens(found) <= 60
+    (other,) = cut("연차휴가 이월", [f"{' '.join(sentences[:20])}\n{' '.join(sentences)}"], 60)
+    assert not other.startswith(sentences[0])
