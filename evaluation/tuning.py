@@ -35,7 +35,8 @@ from llmflow.stores.memory import Accepted, Remembered
 
 PARTS = 5
 _SEED = 13
-_GRID = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0)
+_GRID = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0)
+"""Never 0: a leg without weight is not run, and a learned fusion could make nothing of it."""
 _PASSES = 2
 _DEEP = 300
 """Rows of the list, and of each leg a tenth of it, that weights are fitted on."""
@@ -132,11 +133,12 @@ class _Tuning:
     # -- weights -----------------------------------------------------------------------------
 
     def _weights(self, settings: RetrievalSettings) -> dict[str, float]:
-        """The best weights by coordinate ascent, each leg's along a grid."""
+        """The weights to be changed, by coordinate ascent: each leg's along a grid."""
         asked = self.fitted[:_MOST]
         pools = [self._pool(query, settings) for query in self._each(asked, "run the legs")]
         present = [name for name in (DENSE, SPARSE, GRAPH, SPREAD, MEMORY) if any(name in pool.legs for pool in pools)]
-        weights = {name: float(getattr(settings, f"{name}_weight")) for name in present}
+        given = {name: float(getattr(settings, f"{name}_weight")) for name in present}
+        weights = given
 
         def quality(candidate: Mapping[str, float]) -> float:
             values = {"keywords": 1.0, REFERENCE: 1.0, **candidate}
@@ -148,7 +150,7 @@ class _Tuning:
                 found = quality({**weights, name: value})
                 if found > best + 1e-4:
                     best, weights = found, {**weights, name: value}
-        return {f"{name}_weight": value for name, value in weights.items()}
+        return {f"{name}_weight": value for name, value in weights.items() if value != given[name]}
 
     def _pool(self, query: str, settings: RetrievalSettings) -> _Pool:
         fused = self._fused(query, settings)

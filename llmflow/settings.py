@@ -184,7 +184,7 @@ class RerankerSettings(_Section):
         0.2, ge=0, le=1, description="`listwise` asks again in reverse where the first two are closer than this."
     )
     set_size: int = Field(4, ge=3, le=20, description="Passages in a set of `setwise`.")
-    head: int = Field(10, ge=1, le=100, description="Passages `setwise` puts in order; the others follow as they stood.")
+    head: int = Field(10, ge=1, le=100, description="Passages `setwise` puts in order; the others stay as they were.")
     window: int = Field(20, ge=2, le=20, description="Passages in a window of `listwise` and `permutation`.")
     step: int = Field(
         10, ge=1, le=19, description="Passages between two windows, where there are more; less than `window`."

@@ -114,7 +114,7 @@ def test_a_question_is_one_trace_with_the_legs_under_it(runtime: Runtime, tmp_pa
     retrieve = child(root, "retrieve")
     assert names(retrieve) == [f"retrieve.{stage}" for stage in ("analyze", "legs", "fuse", "select")]
     legs = {name.removeprefix("retrieve.") for name in names(child(retrieve, "retrieve.legs"))}
-    assert legs == {"chunk_grams", "chunk_words", "passage_grams", "passage_words"}
+    assert legs == {"chunk_grams", "chunk_words", "passage_grams", "passage_words", "graph", "memory"}
     assert answer.retrieval is not None
     assert legs < answer.retrieval.timings_ms.keys()
     searched = runtime.search(SCOPE, "연차휴가는 며칠 이월되나요?")

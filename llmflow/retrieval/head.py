@@ -106,7 +106,8 @@ class HeadStages:
         assert self._cross_encoder is not None
         deadline = time.monotonic() + self._settings.cross_encoder.deadline_s
         with clock(CROSS_ENCODER) as step:
-            scores = self._cross_encoder.scores(asked.question, [document_text(item.chunk) for item in candidates], deadline)
+            texts = [document_text(item.chunk) for item in candidates]
+            scores = self._cross_encoder.scores(asked.question, texts, deadline)
             step.update(metadata={"model": self._cross_encoder.version})
         return _by_score(CROSS_ENCODER, candidates, scores.tolist())
 

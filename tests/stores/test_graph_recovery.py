@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from llmflow.schema import Scope
 from llmflow.settings import Settings
 from llmflow.stores.graph import open_graph
@@ -65,3 +67,37 @@ def test_a_killed_writer_loses_nothing_and_leaves_nothing_half(tmp_path: Path) -
         assert store.counts(HR)["subject"] == ENTITIES * len(store.all_documents())
         store.close()
         begin = on_the_way + 1
+
+
+ONE_BY_ONE = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from graph_parts import part
+from llmflow.schema import Scope
+from llmflow.settings import Settings
+from llmflow.stores.graph import open_graph
+
+store = open_graph(Settings(data_dir=Path(sys.argv[1])))
+for name in sys.argv[3:]:
+    store.replace(Scope("acme", ("hr",)), "hr", part(name, about={f"{name}-{n}": f"{name} {n}" for n in range(50)}))
+print(*sorted(store.all_documents()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("damage", ["cut short", "half a record more"])
+def test_a_log_that_ends_in_the_middle_of_a_record_costs_that_record_only(tmp_path: Path, damage: str) -> None:
+    def documents(*written: str) -> list[str]:
+        arguments = [sys.executable, "-c", ONE_BY_ONE, str(tmp_path), str(Path(__file__).parent), *written]
+        ran = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, timeout=60)
+        assert ran.returncode == -signal.SIGKILL
+        return ran.stdout.split()
+
+    assert documents("a", "b") == ["a", "b"]
+    log = tmp_path / "graph.lbug.wal"
+    content = log.read_bytes()
+    log.write_bytes(content[:-50] if damage == "cut short" else content + b"\x07" * 40)
+    kept = ["a"] if damage == "cut short" else ["a", "b"]
+    assert documents("c") == [*kept, "c"]
+    assert documents() == [*kept, "c"]
