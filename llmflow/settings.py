@@ -146,7 +146,7 @@ class EmbedderSettings(CallSettings):
     batch_size: int = Field(32, ge=1, description="Texts in one call.")
     max_tokens: int = Field(8192, ge=16, description="Longest text the model reads, in its tokens.")
     query_prefix: str = Field("", description="Put before a question, for models that want an instruction.")
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = Field(TrainingSettings(), description="Of `static`: how it is trained.")
 
 
 class CrossEncoderSettings(CallSettings):

@@ -26,6 +26,8 @@ _FULL_DISK = 100 << 20
 _TIMEOUT_S = 5.0
 _TEXT = "연차휴가는 1년에 15일입니다. Annual leave is 15 days."
 _PERSONAL = "연락처는 hong@example.com입니다."
+_QUESTION = "연차휴가는 며칠인가요?"
+_OTHER_TEXT = "출장비는 7일 안에 정산합니다."
 _REPORT = "this is a fault of LLMFlow or of a library; please report it"
 
 Status = Literal["ok", "warn", "fail"]
@@ -72,7 +74,9 @@ def run_checks(session: Session) -> Iterator[Check]:
             ("masking", lambda: _masking(runtime)),
             ("parsers", lambda: _parsers(runtime)),
             ("ocr", lambda: _ocr(runtime)),
+            ("graph", lambda: _graph(runtime, scope)),
             ("llm", lambda: _llm(runtime)),
+            ("rerankers", lambda: _rerankers(runtime, scope)),
             ("traces", lambda: _traces(runtime)),
         ):
             yield _run(name, check)
@@ -221,6 +225,26 @@ def _ocr(runtime: Runtime) -> Finding:
     if ocr.warning:
         return Finding("warn", "tesseract lacks a language", ocr.warning)
     return Finding("ok", f"tesseract with {settings.ocr_languages}")
+
+
+def _graph(runtime: Runtime, scope: Scope) -> Finding:
+    if runtime.graph is None:
+        return Finding("ok", "switched off (graph.enabled)")
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in runtime.graph.counts(scope).items())
+    where = runtime.settings.graph.uri or runtime.settings.data_dir
+    return Finding("ok", f"{where}: {counts}")
+
+
+def _rerankers(runtime: Runtime, scope: Scope) -> Finding:
+    settings = runtime.settings
+    chosen = [name for name in (settings.cross_encoder.provider, settings.reranker.method) if name != "none"]
+    if not chosen:
+        return Finding("ok", "none (cross_encoder.provider, reranker.method); passages keep the order of the fusion")
+    ranking = runtime.rank(scope, _QUESTION, [_TEXT, _OTHER_TEXT])
+    if ranking.degradations:
+        failed = "; ".join(f"{each.stage}: {each.reason}" for each in ranking.degradations)
+        return Finding("fail", failed, "until it answers, passages keep the order of the fusion")
+    return Finding("ok", " and ".join(chosen))
 
 
 def _llm(runtime: Runtime) -> Finding:

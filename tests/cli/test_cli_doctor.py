@@ -46,12 +46,13 @@ def test_everything_is_looked_at(ingested: Ran) -> None:
     assert {name for name, check in found.items() if check["status"] != "ok"} == set(), ran.out
     assert list(found) == [
         "python", "settings", "data_dir", "database", "objects", "vectors", "embedder", "kiwi", "masking", "parsers",
-        "ocr", "llm", "traces",
+        "ocr", "graph", "llm", "rerankers", "traces",
     ]  # fmt: skip
     assert "3 ready" in found["database"]["detail"]
-    assert "migration 0002" in found["database"]["detail"]
+    assert "migration 0003" in found["database"]["detail"]
     chunks = sum(row["chunks_count"] for row in ingested.json["documents"])
     assert f" {chunks} chunks" in found["vectors"]["detail"]
+    assert "name" in found["graph"]["detail"]
     assert "[EMAIL]" in found["masking"]["detail"]
     lines = run("doctor").out.splitlines()
     assert all(line.startswith("ok ") for line in lines), lines

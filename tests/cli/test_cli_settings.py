@@ -76,7 +76,7 @@ def test_every_command_has_an_example_and_json() -> None:
     commands = {}
     for name, command in group.commands.items():
         commands |= {name: command} if not hasattr(command, "commands") else command.commands
-    assert len(commands) == 20
+    assert len(commands) == 23
     lasting = {"serve", "worker"}
     for name, command in commands.items():
         assert "Example" in (command.help or ""), name

@@ -51,7 +51,9 @@ def find_references(
             current = " ".join(match["named"].split())
         elif match["above"]:
             current = _above(work, match["above"])
-        elif match["this"] or match["previous"] or (plain and not (end and _JOINED.fullmatch(text[end : match.start()]))):
+        elif (
+            match["this"] or match["previous"] or (plain and not (end and _JOINED.fullmatch(text[end : match.start()])))
+        ):
             current = work
         if match["number"]:
             end = match.end()
