@@ -24,6 +24,7 @@ from sqlalchemy import insert
 from evaluation.baselines import DEPTH, bm25_kiwi, bm25_whitespace
 from evaluation.beir import Dataset, Record, load
 from evaluation.metrics import evaluate_run
+from llmflow.errors import LLMFlowError
 from llmflow.ingestion.chunking import chunk_document
 from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.memory import question_terms
@@ -129,6 +130,7 @@ def isolated(settings: Settings, folder: Path, *, tracing: bool) -> Settings:
             "vectors": type(settings.vectors)(),
             "database": type(settings.database)(),
             "objects": type(settings.objects)(),
+            "graph": settings.graph.model_copy(update={"uri": None}),
             "tracing": settings.tracing.model_copy(update={"enabled": tracing, "path": None}),
         }
     )
@@ -147,11 +149,22 @@ def _index(runtime: Runtime, data: Dataset, progress: Progress) -> float:
     started = time.perf_counter()
     for start in range(0, len(data.corpus), _BATCH):
         records = data.corpus[start : start + _BATCH]
-        chunks = [chunk for record in records for chunk in chunk_record(runtime, record)]
-        runtime.indexer.add(SCOPE, runtime.indexer.encode(chunks))
+        documents = [list(chunk_record(runtime, record)) for record in records]
+        runtime.indexer.add(SCOPE, runtime.indexer.encode([chunk for chunks in documents for chunk in chunks]))
+        for chunks in filter(None, documents if runtime.linker else ()):
+            _link(runtime, chunks)
         progress("index", min(start + _BATCH, len(data.corpus)), len(data.corpus))
     runtime.vectors.flush()
     return time.perf_counter() - started
+
+
+def _link(runtime: Runtime, chunks: list[Chunk]) -> None:
+    """Write a document's part of the graph."""
+    assert runtime.linker is not None
+    part, warnings = runtime.linker.extract(chunks)
+    warnings += runtime.linker.write(SCOPE, SCOPE.departments[0], part)
+    if warnings:
+        raise LLMFlowError(f"the graph of {chunks[0].document_id} was not written: {'; '.join(warnings)}")
 
 
 def remember(runtime: Runtime, data: Dataset, progress: Progress) -> None:

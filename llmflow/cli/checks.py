@@ -231,8 +231,11 @@ def _graph(runtime: Runtime, scope: Scope) -> Finding:
     if runtime.graph is None:
         return Finding("ok", "switched off (graph.enabled)")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in runtime.graph.counts(scope).items())
-    where = runtime.settings.graph.uri or runtime.settings.data_dir
-    return Finding("ok", f"{where}: {counts}")
+    detail = f"{runtime.settings.graph.uri or runtime.settings.data_dir}: {counts or 'no entities'}"
+    missing = len(runtime.indexer.counts(scope).keys() - runtime.graph.documents(scope))
+    if missing:
+        return Finding("warn", f"{detail}; {missing:,} documents are not in it", "run `llmflow graph rebuild`")
+    return Finding("ok", detail)
 
 
 def _rerankers(runtime: Runtime, scope: Scope) -> Finding:

@@ -13,7 +13,7 @@ from evaluation.baselines import bm25_kiwi, bm25_whitespace
 from evaluation.beir import load
 from evaluation.retrieval import evaluate_retrieval, print_retrieval_report
 from llmflow.errors import InvalidInputError
-from llmflow.retrieval.legs import LEXICAL
+from llmflow.retrieval.legs import GRAPH, LEXICAL, MEMORY, SPREAD
 from llmflow.settings import Settings
 
 METRICS = ["ndcg@10", "recall@5", "recall@10", "recall@100", "mrr@10", "map"]
@@ -36,11 +36,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_report_has_its_form_and_can_be_written(report: dict[str, Any]) -> None:
     assert (report["dataset"], report["split"]) == ("thirty", "test")
     assert (report["queries"], report["documents"], report["chunks"]) == (6, 30, 30)
-    assert set(report["systems"]) == {"llmflow", *LEXICAL, "bm25_kiwi", "bm25_whitespace"}
+    assert set(report["systems"]) == {"llmflow", *LEXICAL, GRAPH, MEMORY, "bm25_kiwi", "bm25_whitespace"}
     for values in report["systems"].values():
         assert list(values) == METRICS
         assert all(0 <= value <= 1 for value in values.values())
-    assert {"total", "analyze", "legs", "fuse", "select", *LEXICAL} == set(report["timings_ms"])
+    assert {"total", "analyze", "legs", "fuse", "select", *LEXICAL, GRAPH, SPREAD, MEMORY} == set(report["timings_ms"])
     assert all(0 <= value["p50"] <= value["p95"] for value in report["timings_ms"].values())
     assert report["index_seconds"] > 0
     assert json.loads(json.dumps(report)) == report
