@@ -232,7 +232,7 @@ def _graph(runtime: Runtime, scope: Scope) -> Finding:
         return Finding("ok", "switched off (graph.enabled)")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in runtime.graph.counts(scope).items())
     detail = f"{runtime.settings.graph.uri or runtime.settings.data_dir}: {counts or 'no entities'}"
-    missing = len(runtime.indexer.counts(scope).keys() - runtime.graph.documents(scope))
+    missing = len(runtime.indexer.counts(scope).keys() - runtime.graph.all_documents().keys())
     if missing:
         return Finding("warn", f"{detail}; {missing:,} documents are not in it", "run `llmflow graph rebuild`")
     return Finding("ok", detail)
