@@ -98,6 +98,7 @@ class Intake:
 
         Raises:
             InvalidInputError: the department is outside the scope.
+            NotFoundError: somebody deleted the document meanwhile.
             OSError: the file cannot be read or kept, or has another hash by now.
         """
         job = self._take_in(scope, department, upload, path, digest, running=True)

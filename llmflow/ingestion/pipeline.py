@@ -167,6 +167,8 @@ class Ingester:
             claim = self._intake.begin(scope, department, upload, path, digest)
         except OSError as error:
             document = self._intake.unreadable(scope, department, upload, error)
+        except NotFoundError:  # somebody deleted it as it was taken in
+            document = None
         else:
             document = self._work(claim)
         return Outcome(document) if document else None

@@ -131,7 +131,7 @@ def test_documents_are_listed_and_shown(ingested: Ran) -> None:
     shown = run("documents", document_id("fake.pdf")[:8]).out
     assert "message" in shown
     report = run("documents", document_id("handbook.md"), "--json").json
-    assert report["jobs"][0]["stage"] == "store"
+    assert report["jobs"][0]["stage"] == "graph"
     trace = report["jobs"][0]["trace_id"]
     assert "ingest.parse" in run("traces", trace).out
     assert run("documents", "--department", "other").out.startswith("no documents")

@@ -120,7 +120,7 @@ def test_files_are_taken_in_and_ready_when_their_jobs_are_done(call: Call) -> No
     assert [document["name"] for document in body["documents"]] == ["휴가.md", "빈.md"]
     assert [job["document_id"] for job in body["jobs"]] == [document["id"] for document in body["documents"]]
     good, empty = (ended(call, job["id"]) for job in body["jobs"])
-    assert (good["status"], good["stage"], good["document"]["status"]) == ("done", "store", "ready")
+    assert (good["status"], good["stage"], good["document"]["status"]) == ("done", "graph", "ready")
     assert (empty["status"], empty["document"]["reason"]) == ("failed", "empty")
     document = good["document"]
     assert (document["department"], document["dataset_id"]) == ("보안", "rules")
@@ -299,7 +299,7 @@ def test_a_job_is_followed_to_its_end(call: Call) -> None:
     assert [event["event"] for event in events[:-1]] == ["progress"] * (len(events) - 1)
     assert events[-1]["event"] == "end"
     jobs = [json.loads(event["data"]) for event in events[:-1]]
-    assert (jobs[-1]["status"], jobs[-1]["stage"], jobs[-1]["document"]["status"]) == ("done", "store", "ready")
+    assert (jobs[-1]["status"], jobs[-1]["stage"], jobs[-1]["document"]["status"]) == ("done", "graph", "ready")
     assert len({(job["status"], job["stage"]) for job in jobs}) == len(jobs)
 
 

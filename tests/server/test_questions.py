@@ -42,7 +42,7 @@ def test_passages_are_those_of_the_runtime(client: httpx.Client, server_runtime:
     expected = json.loads(json.dumps(asdict(server_runtime.search(ALL, QUESTION, 3, 0))))
     assert body["candidates"] == expected["candidates"]
     assert body["query"] == expected["query"]
-    assert set(body) == {"query", "candidates", "timings_ms", "degradations", "trace_id"}
+    assert set(body) == {"query", "candidates", "timings_ms", "degradations", "trace_id", "facts"}
     assert FACT in body["candidates"][0]["chunk"]["text"]
 
 

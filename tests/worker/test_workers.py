@@ -96,7 +96,7 @@ def test_workers_prepare_the_owner_stores_and_a_killed_one_loses_nothing(setting
         assert hit.chunk.document_name == "07.md"
         for id_ in ids:
             (job,) = runtime.database.jobs(SCOPE, id_)
-            assert (job.status, job.stage) == (JobStatus.DONE, "store")
+            assert (job.status, job.stage) == (JobStatus.DONE, "graph")
             assert job.attempts >= 2, "a worker prepared it, the owner stored it"
         kept = [key for key in runtime.objects.keys(SCOPE) if key.startswith("staged/")]
         assert kept == []

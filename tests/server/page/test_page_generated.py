@@ -24,6 +24,7 @@ def test_generated_answers_limits_and_a_server_that_goes(tmp_path: Path, visit: 
             tmp_path,
             LLM__BASE_URL=llm.base_url,
             LLM__RETRIES="0",
+            GRAPH__EXTRACTION="rules",
             CACHE__ENABLED="false",
             AUTH__BURST="4",
             AUTH__REQUESTS_PER_MINUTE="2",
