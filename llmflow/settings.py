@@ -251,7 +251,7 @@ class RetrievalSettings(_Section):
     sparse_weight: float = Field(0.2, ge=0, description="Weight of the learned sparse leg.")
     graph_weight: float = Field(0.12, ge=0, description="Weight of what the question names, in the graph.")
     spread_weight: float = Field(0.2, ge=0, description="Weight of what the best candidates lead to, in the graph.")
-    memory_weight: float = Field(0.3, ge=0, description="Weight of the query memory.")
+    memory_weight: float = Field(0.5, ge=0, description="Weight of the query memory.")
     document_weight: float = Field(0.1, ge=0, description="Weight of the best other chunk of the same document.")
     rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
     near_duplicates: float = Field(
@@ -455,11 +455,6 @@ class Settings(BaseSettings):
     def traces_path(self) -> Path:
         """SQLite file of the local traces."""
         return self.tracing.path or self.data_dir / "traces.db"
-
-    @property
-    def graph_path(self) -> Path:
-        """Folder of the embedded graph."""
-        return self.data_dir / "graph"
 
     @property
     def models_dir(self) -> Path:

@@ -14,12 +14,17 @@ class Clock:
     """Times stages; each is also an observation of the trace."""
 
     def __init__(self, tracer: Tracer) -> None:
-        self.timings: dict[str, float] = {}
+        self._timings: dict[str, float] = {}
         self._tracer = tracer
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Milliseconds by stage, as far as stages have ended; one that ends later changes nothing in it."""
+        return self._timings.copy()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[Observation]:
         start = time.perf_counter()
         with self._tracer.observe(f"retrieve.{stage}") as observation:
             yield observation
-        self.timings[stage] = (time.perf_counter() - start) * 1000
+        self._timings[stage] = (time.perf_counter() - start) * 1000

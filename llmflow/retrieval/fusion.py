@@ -133,11 +133,11 @@ def _additions(legs: Mapping[str, LegScores]) -> dict[str, Floats]:
 
 
 def _over_range(scores: Floats, searched: npt.NDArray[np.bool_]) -> Floats:
-    """Scores with the lowest searched row at 0 and the highest at 1; all 0 where they are equal."""
+    """Scores with the lowest searched row at 0 and the highest at 1; where they are equal, 1 for what was found."""
     if not searched.any():
         return np.zeros_like(scores)
     low, high = scores[searched].min(), scores[searched].max()
-    return np.asarray((scores - low) / (high - low)) if high > low else np.zeros_like(scores)
+    return np.asarray((scores - low) / (high - low)) if high > low else (scores > 0).astype(np.float32)
 
 
 def _support(scores: Floats, documents: npt.NDArray[np.int64]) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice, takewhile
 
@@ -13,9 +13,9 @@ from llmflow.retrieval.deduplication import deduplicate
 from llmflow.retrieval.fusion import Fused, fuse
 from llmflow.retrieval.head import Asked, HeadStages, capped
 from llmflow.retrieval.learned import LearnedFusion
-from llmflow.retrieval.planning import LegPlanner
+from llmflow.retrieval.planning import FACTS, LegPlanner
 from llmflow.retrieval.running import LegRunner
-from llmflow.schema import Candidate, Degradation, Fact, RerankMode, RetrievalResult, Scope
+from llmflow.schema import Candidate, Degradation, RerankMode, RetrievalResult, Scope
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import SearchIndex, View
 from llmflow.stores.vectors import VectorStore
@@ -111,7 +111,7 @@ class Retriever:
                 tail = takewhile(lambda item: item.score >= threshold, capped(found, head))
                 passing = chain((item for item in head if item.score >= threshold), tail)
                 candidates = tuple(item if explain else replace(item, notes=()) for item in islice(passing, top_k))
-                known, unknown = self._facts(scope, candidates)
+            known, unknown = self._runner.run(self._legs.plan_facts(scope, candidates), clock)
             trace.update(output=[candidate.chunk.id for candidate in candidates])
             return RetrievalResult(
                 analyzed.query,
@@ -119,17 +119,8 @@ class Retriever:
                 clock.timings,
                 (*degradations, *late, *failed, *unknown),
                 trace.trace_id,
-                known,
+                known.get(FACTS, ()),
             )
-
-    def _facts(
-        self, scope: Scope, candidates: Sequence[Candidate]
-    ) -> tuple[tuple[Fact, ...], tuple[Degradation, ...]]:
-        """What the graph knows of the candidates, or why it does not say."""
-        try:
-            return self._legs.facts(scope, candidates), ()
-        except Exception as error:  # an answer is better without facts than not at all
-            return (), (Degradation("facts", f"{type(error).__name__}: {error}"),)
 
     def close(self) -> None:
         """Stop the threads of the legs."""

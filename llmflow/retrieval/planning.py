@@ -15,6 +15,8 @@ from llmflow.settings import Settings
 from llmflow.stores.graph import GraphStore
 from llmflow.stores.index import View
 
+FACTS = "facts"
+
 
 class LegPlanner:
     """Makes the legs of a question.
@@ -59,6 +61,7 @@ class LegPlanner:
             return {}
         return {SPREAD: lambda: spread(view, graph, scope, fused.order, fused.scores)}
 
-    def facts(self, scope: Scope, candidates: Sequence[Candidate]) -> tuple[Fact, ...]:
-        """What the graph knows of the candidates."""
-        return () if self._graph is None else facts(self._graph, scope, candidates)
+    def plan_facts(self, scope: Scope, candidates: Sequence[Candidate]) -> dict[str, Callable[[], tuple[Fact, ...]]]:
+        """What the graph knows of the candidates, to be run like a leg."""
+        graph = self._graph
+        return {} if graph is None else {FACTS: lambda: facts(graph, scope, candidates)}

@@ -64,10 +64,10 @@ class TextRanker:
         clock = Clock(self._tracer)
         with self._tracer.observe("rank", kind="retriever") as trace:
             analyzed = analyze_query(question)
-            rows, degradations = self._rows(texts)
+            embedder = self._embedder()
+            rows, degradations = self._rows(texts, embedder)
             view = SearchIndex(rows).view(_NOWHERE)
             legs = lexical_legs(view, analyzed.text, self._settings)
-            embedder = self._embedder()
             if embedder and not degradations:
                 legs |= embedding_legs(view, analyzed, embedder, self._settings)
             scores, failed = self._legs.run(legs, clock)
@@ -87,10 +87,9 @@ class TextRanker:
         """Stop the threads of the legs."""
         self._legs.close()
 
-    def _rows(self, texts: Sequence[str]) -> tuple[list[ChunkRow], list[Degradation]]:
+    def _rows(self, texts: Sequence[str], embedder: Embedder | None) -> tuple[list[ChunkRow], list[Degradation]]:
         """The texts as rows of an index; without vectors where the embedder failed."""
         encoded = [encode(AnalyzedText(tuple(body)), self._settings) for body in analyze(map(normalize, texts))]
-        embedder = self._embedder()
         vectors = np.zeros((len(texts), 1), np.float32)
         degradations = []
         if embedder and texts:

@@ -147,3 +147,9 @@ def test_in_reciprocal_ranks_every_leg_is_a_list_and_documents_support_nothing()
     fused = fuse(legs, view_of("aab"), RetrievalSettings(fusion="rrf", rrf_k=10, document_weight=0.5))
     expected = [11 / 11 / 2, (11 / 12 + 11 / 11) / 2, 11 / 12 / 2]
     np.testing.assert_allclose(fused.scores, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["convex", "rrf", "minmax"])
+def test_the_only_row_is_found(fusion: str) -> None:
+    legs = {name: leg(1.0, bound=4.0) for name in LEXICAL}
+    assert fuse(legs, view_of("a"), RetrievalSettings.model_validate({"fusion": fusion})).order.tolist() == [0]

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-from llmflow.retrieval.reranking.base import Reranking
 from small_corpus import HR, Corpus
 
 from llmflow.errors import InvalidInputError, UpstreamError
 from llmflow.retrieval.head import HeadStages
+from llmflow.retrieval.reranking.base import Reranking
 from llmflow.schema import RetrievalResult
 from llmflow.settings import Settings
 
