@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from evaluation.beir import Dataset, load
 from evaluation.retrieval import SCOPE, Progress, build, isolated
-from llmflow.errors import InvalidInputError
+from llmflow.errors import ConfigurationError, InvalidInputError
 from llmflow.retrieval.analysis import AnalyzedQuery, analyze_query
 from llmflow.retrieval.fusion import Fused, fuse
-from llmflow.retrieval.learned import HEAD, MIN_QUESTIONS, Judged, LearnedFusion, features, learn
+from llmflow.retrieval.learned import HEAD, MIN_QUESTIONS, Judged, LearnedFusion, features, learn, open_learned
 from llmflow.retrieval.legs import DENSE, GRAPH, LEXICAL, MEMORY, REFERENCE, SPARSE, SPREAD
 from llmflow.retrieval.memory import MemoryIndex, question_terms
 from llmflow.retrieval.planning import LegPlanner
@@ -50,8 +50,10 @@ Floats = npt.NDArray[np.float32]
 class Tuned:
     """What was found. Values are nDCG@10 of the held-back questions.
 
-    ``weights`` are settings of ``retrieval`` by name. ``fusion`` is the better of ``convex`` with
-    these weights and, where it was trained, ``learned``; ``model`` is None where it was not.
+    ``before`` is that of the settings as they are, ``after`` that of ``convex`` with the best
+    weights. ``fusion`` is the best of both and, where it was trained, ``learned``; a draw is for
+    the settings as they are. ``weights``, settings of ``retrieval`` by name, and ``model`` are what
+    the best has that the settings have not; none and None where that is nothing.
     """
 
     questions: int
@@ -68,9 +70,13 @@ class Tuned:
 def tune_retrieval(folder: Path, split: str, settings: Settings, progress: Progress, *, learning: bool) -> Tuned:
     """Fit weights to a split's questions, and with ``learning`` a learned fusion; nothing is saved.
 
+    A learned fusion of the settings is compared with like any other. Where its model was trained on
+    the same questions, it has seen those held back and looks better than it is.
+
     Raises:
         InvalidInputError: the folder is no BEIR set or lacks the split, or it has too few questions.
-        ConfigurationError: LightGBM is not installed and ``learning`` needs it.
+        ConfigurationError: LightGBM is not installed and ``learning`` needs it, or the learned fusion
+            of the settings cannot be used; with ``learning`` ``convex`` then stands for it.
     """
     data = load(folder, split)
     if learning and len(data.queries) < MIN_QUESTIONS:
@@ -84,10 +90,17 @@ def tune_retrieval(folder: Path, split: str, settings: Settings, progress: Progr
             f"split {split!r} of {folder} has {len(data.queries)} judged questions; tuning needs {2 * PARTS}",
             param="split",
         )
+    given = settings.retrieval
+    try:
+        learned = open_learned(given)
+    except ConfigurationError:
+        if not learning:
+            raise
+        learned, given = None, given.model_copy(update={"fusion": "convex"})
     with tempfile.TemporaryDirectory(prefix="llmflow-tuning-") as scratch:  # noqa: SIM117
         with Runtime(isolated(settings, Path(scratch), tracing=False)) as runtime:
             build(runtime, data, progress)
-            return _Tuning(runtime, data, progress).run(learning)
+            return _Tuning(runtime, data, progress).run(given, learned, learning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +131,23 @@ class _Tuning:
         self.fitted = [names[at] for at in order if self._part[names[at]] != 0]
         self.seconds: dict[str, float] = {}
 
-    def run(self, learning: bool) -> Tuned:
-        settings = self._runtime.settings.retrieval.model_copy(update={"fusion": "convex"})
+    def run(self, given: RetrievalSettings, given_model: LearnedFusion | None, learning: bool) -> Tuned:
+        settings = given.model_copy(update={"fusion": "convex"})
         with self._timed("weights"):
             weights = self._weights(settings)
         tuned = settings.model_copy(update=weights)
-        before, after = self._measure(settings), self._measure(tuned)
-        if after <= before:
-            weights, tuned, after = {}, settings, before
+        before = self._measure(given, given_model)
+        untuned = before if given.fusion == "convex" else self._measure(settings)
+        after = self._measure(tuned)
+        if after <= untuned:
+            weights, tuned, after = {}, settings, untuned
         learned, model = self._learn(tuned, after) if learning else (None, None)
-        fusion = "learned" if learned is not None and learned > after else "convex"
+        if learned is not None and learned > max(before, after):
+            fusion = "learned"
+        elif after > before:
+            fusion, model = "convex", None
+        else:
+            fusion, weights, model = given.fusion, {}, None
         return Tuned(len(self._part), len(self.held_back), before, after, weights, fusion, learned, model, self.seconds)
 
     # -- weights -----------------------------------------------------------------------------
@@ -164,11 +184,14 @@ class _Tuning:
         legs["keywords"] = (keywords / max(bound, 1e-9)).astype(np.float32)
         return _Pool(legs, [self._view.document_id(row) for row in chosen.tolist()], self._data.qrels[query])
 
-    def _measure(self, settings: RetrievalSettings) -> float:
+    def _measure(self, settings: RetrievalSettings, learned: LearnedFusion | None = None) -> float:
         """nDCG@10 of the held-back questions."""
         found = []
         for query in self._each(self.held_back, "measure"):
-            found.append(ndcg(self._documents(self._fused(query, settings).order), self._data.qrels[query]))
+            fused = self._fused(query, settings)
+            if learned is not None:
+                fused = learned.apply(fused, self._view, self._analyzed[query])
+            found.append(ndcg(self._documents(fused.order), self._data.qrels[query]))
         return round(float(np.mean(found)), 4)
 
     # -- learned fusion ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from llmflow.generation.cache import Lookup, question_vector
 from llmflow.ingestion.pipeline import Outcome
 from llmflow.ingestion.reindexing import Reindexed, reindex
 from llmflow.ingestion.training import EmbedderTrainer, Progress, Trained
-from llmflow.korean import AnalyzedText, analyze
+from llmflow.korean import AnalyzedText, analyze, normalize
 from llmflow.models.embedder import Embedded, EmbedderInput
 from llmflow.models.llm import Message
 from llmflow.models.sparse import encode
@@ -159,6 +159,7 @@ class Runtime(Parts):
                 f" {self.settings.embedder.training.min_chunks:,} chunks (embedder.training.min_chunks)",
                 param="model",
             )
+        texts = [normalize(text) for text in texts]
         terms = (encode(AnalyzedText(tuple(body)), self.settings.retrieval).chunk for body in analyze(texts))
         return embedder.documents([EmbedderInput(text, each) for text, each in zip(texts, terms, strict=True)])
 

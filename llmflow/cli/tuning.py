@@ -54,9 +54,9 @@ def retrieval(
     with progress_bar() as show:
         tuned = tune_retrieval(folder, split, settings, show, learning=learn)
     values: dict[str, Any] = dict(tuned.weights)
-    if tuned.weights or learn:
+    if values or tuned.fusion != settings.retrieval.fusion:
         values["fusion"] = tuned.fusion
-    if tuned.model is not None and tuned.fusion == "learned":
+    if tuned.model is not None:
         values["fusion_model"] = str(tuned.model.save(settings.data_dir.absolute() / "fusion"))
     file = config_file()
     if values:
@@ -82,15 +82,14 @@ def _print(tuned: Tuned, values: dict[str, Any], file: Path) -> None:
 
     table = Table("nDCG@10", "", box=None, pad_edge=False)
     table.add_row("settings before", f"{tuned.before:.4f}")
-    table.add_row("convex, weights found", f"{tuned.after:.4f}" if tuned.weights else "no better")
+    table.add_row("convex, weights found", f"{tuned.after:.4f}" if tuned.after > tuned.before else "no better")
     if tuned.learned is not None:
         table.add_row("learned", f"{tuned.learned:.4f}")
     console = results()
     console.print(f"{tuned.held_back} of {tuned.questions} judged questions were held back:")
     console.print(table)
     if tuned.learned is not None:
-        won = "wins and is used" if tuned.fusion == "learned" else "does not win; convex is used"
-        console.print(f"the learned fusion {won}")
+        console.print("the learned fusion wins and is used" if tuned.model else "the learned fusion does not win")
     if not values:
         console.print("nothing was better; the settings stay as they are")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,8 @@ from llmflow.schema import Document, DocumentStatus, FailureReason, JobStatus, S
 from llmflow.stores.database import Database
 from llmflow.stores.objects import ObjectStore
 from llmflow.stores.queue import STAGED, Claim, JobQueue
+
+_log = logging.getLogger(__name__)
 
 _STATUS = {
     FailureReason.EMPTY: DocumentStatus.EMPTY,
@@ -79,14 +82,21 @@ class Endings:
     def remove(self, scope: Scope, document_id: str) -> None:
         """A document's rows and its part of the graph, deleted.
 
-        Raises:
-            UpstreamError: the graph's server does not answer.
+        Personal data must go also where the graph fails, which is logged. What the graph keeps then, no
+        search shows, as it leads to chunks without rows; rebuilding the graph removes it.
         """
         assert self._indexer is not None
         with self._indexer.store.writing():
-            if self._linker:
-                self._linker.remove(scope, document_id)
             self._indexer.remove(scope, document_id)
+            if self._linker:
+                try:
+                    self._linker.remove(scope, document_id)
+                except Exception as error:  # whatever breaks the graph must not keep the document
+                    _log.warning(
+                        "document %s is still in the graph; `llmflow graph rebuild` removes it",
+                        document_id,
+                        exc_info=error,
+                    )
 
     def ready(self, claim: Claim, prepared: Prepared) -> Document:
         """The document, its rows being stored.

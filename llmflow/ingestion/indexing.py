@@ -58,6 +58,8 @@ class Indexer:
 
     def _embedded(self, rows: Sequence[ChunkRow]) -> list[ChunkRow]:
         """Rows with vectors of the embedder of the rows already there, which stays so under the lock."""
+        if self.embedder is None and self.store.version != NO_EMBEDDER:
+            self.swap(None)  # rows without vectors among those of an embedder would never get theirs
         if self.embedder is not None and adopt(self.store, self.embedder):
             self.index.replace_all([], self.store.version)
         return embed_rows(rows, self.embedder, self.store.dimensions)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from llmflow.errors import ConfigurationError
+from llmflow.errors import ConfigurationError, DeadlineError
 from llmflow.models.embedder import Embedded, EmbedderInput, Floats, name_part, unit_rows
 from llmflow.models.flag import load_flag_model
 from llmflow.models.sparse import SparseVector
@@ -34,6 +36,7 @@ class BgeM3Embedder:
 
     def __init__(self, settings: EmbedderSettings) -> None:
         self._settings = settings
+        self._next = threading.Lock()
         self._lock = threading.Lock()  # tokenizers are not safe between threads, and one forward pass fills the device
         self._runner, self._device = load_flag_model(
             "BGEM3FlagModel", "embedder", settings.model, normalize_embeddings=False
@@ -52,25 +55,46 @@ class BgeM3Embedder:
 
     def documents(self, texts: Sequence[EmbedderInput]) -> Embedded:
         """Vectors of texts to be found, long ones cut at ``max_tokens``."""
-        return self._embed([text.text for text in texts])
+        return self._embed([text.text for text in texts], None)
 
     def query(self, text: EmbedderInput, deadline: float | None = None) -> Embedded:
-        """Vectors of one question; a forward pass cannot be held to a deadline."""
-        return self._embed([self._settings.query_prefix + text.text])
+        """Vectors of one question; the deadline is for its turn, a forward pass cannot be held to one."""
+        return self._embed([self._settings.query_prefix + text.text], deadline)
 
-    def _embed(self, texts: Sequence[str]) -> Embedded:
+    def _embed(self, texts: Sequence[str], deadline: float | None) -> Embedded:
         dense: Floats = np.zeros((len(texts), self.dimensions), np.float32)
         sparse: list[SparseVector] = [{} for _ in texts]
-        with self._lock:
-            tokens = self._runner.tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
-            order = sorted(range(len(texts)), key=lambda row: -len(tokens[row]))  # alike lengths need little padding
-            for start in range(0, len(order), self._settings.batch_size):
-                rows = order[start : start + self._settings.batch_size]
+        tokens: list[list[int]] = []
+        size = self._settings.batch_size
+        for start in range(0, len(texts), size):
+            batch = list(texts[start : start + size])
+            with self._turn(deadline):
+                tokens += self._runner.tokenizer(batch, truncation=True, max_length=self._max_tokens)["input_ids"]
+        order = sorted(range(len(texts)), key=lambda row: -len(tokens[row]))  # alike lengths need little padding
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            with self._turn(deadline):
                 vectors, weights = self._forward([tokens[row] for row in rows])
-                dense[rows] = vectors
-                for row, values in zip(rows, weights, strict=True):
-                    sparse[row] = _heaviest(tokens[row], values, self._ignored)
-        return Embedded(unit_rows(dense), tuple(sparse))
+            dense[rows] = vectors
+            for row, values in zip(rows, weights, strict=True):
+                sparse[row] = _heaviest(tokens[row], values, self._ignored)
+        return Embedded(unit_rows(dense), self.version, tuple(sparse))
+
+    @contextmanager
+    def _turn(self, deadline: float | None) -> Iterator[None]:
+        """The model for one batch. A document asks anew for each of its batches: a question need not wait for all."""
+        if not _acquire(self._next, deadline):
+            raise _busy()
+        try:
+            mine = _acquire(self._lock, deadline)  # whoever has it now cannot take it again before
+        finally:
+            self._next.release()
+        if not mine:
+            raise _busy()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _forward(self, tokens: list[list[int]]) -> tuple[Floats, Floats]:
         """(n, dimensions) and (n, longest) of texts as token ids."""
@@ -95,6 +119,18 @@ class BgeM3Embedder:
         return frozenset({
             tokenizer.cls_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id
         })  # fmt: skip
+
+
+def _acquire(lock: threading.Lock, deadline: float | None) -> bool:
+    return lock.acquire(timeout=-1 if deadline is None else max(deadline - time.monotonic(), 0))
+
+
+def _busy() -> DeadlineError:
+    return DeadlineError(
+        "the embedder was busy with other texts until the time was over; raise retrieval.leg_timeout_s or lower"
+        " embedder.batch_size",
+        param="retrieval.leg_timeout_s",
+    )
 
 
 def _heaviest(tokens: Sequence[int], weights: Floats, ignored: frozenset[int]) -> SparseVector:

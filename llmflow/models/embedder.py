@@ -34,11 +34,12 @@ class Embedded:
     """Vectors of n texts.
 
     ``dense`` is float32 of shape (n, dimensions); rows have length 1, or 0 where the embedder knows
-    nothing of a text. ``sparse`` holds learned term weights, all positive, a vector a text; None
-    where the embedder has none.
+    nothing of a text. ``version`` is that of the embedder when it made them. ``sparse`` holds learned
+    term weights, all positive, a vector a text; None where the embedder has none.
     """
 
     dense: Floats
+    version: str
     sparse: tuple[SparseVector, ...] | None = None
 
 
@@ -73,6 +74,7 @@ class Embedder(Protocol):
 
         Raises:
             UpstreamError: the model's server failed or was too slow.
+            DeadlineError: the model in this process was busy until then.
         """
 
 

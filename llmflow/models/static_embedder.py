@@ -80,7 +80,7 @@ class StaticEmbedder:
 
     def documents(self, texts: Sequence[EmbedderInput]) -> Embedded:
         """Vectors of texts, of their terms alone."""
-        return Embedded(self.encode([text.terms for text in texts]))
+        return Embedded(self.encode([text.terms for text in texts]), self.version)
 
     def query(self, text: EmbedderInput, deadline: float | None = None) -> Embedded:
         """Vector of one question, of its terms alone."""

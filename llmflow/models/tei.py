@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,17 @@ _PROBE = "dimensions"
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    model: str
+    """What a server serves: its answer at ``/info``, and what it was found to do."""
+
+    info: dict[str, Any]
     dimensions: int
     learns_terms: bool
     batch_size: int
+
+    @property
+    def version(self) -> str:
+        terms = "_sparse" if self.learns_terms else ""
+        return f"tei_{name_part(self.info['model_id'])}_{self.dimensions}{terms}"
 
 
 class TeiEmbedder:
@@ -32,13 +38,13 @@ class TeiEmbedder:
     def __init__(self, settings: EmbedderSettings, base_url: str) -> None:
         self._settings = settings
         self._server = ModelServer("embedding server", base_url, settings.api_key, settings, "embedder.base_url")
+        self._known: _Served | None = None
+        self._failure: UpstreamError | None = None  # since the server last said what it serves
 
     @property
     def version(self) -> str:
         """Of the model the server names, not of the setting."""
-        served = self._served
-        terms = "_sparse" if served.learns_terms else ""
-        return f"tei_{name_part(served.model)}_{served.dimensions}{terms}"
+        return self._served.version
 
     @property
     def dimensions(self) -> int:
@@ -59,7 +65,7 @@ class TeiEmbedder:
         return self._embed([self._settings.query_prefix + text.text], deadline)
 
     def _embed(self, texts: Sequence[str], deadline: float | None) -> Embedded:
-        served = self._served
+        served = self._ask(deadline)
         dense: list[Floats] = []
         sparse: list[SparseVector] = []
         try:
@@ -68,29 +74,50 @@ class TeiEmbedder:
                 dense.append(self._dense(batch, served.dimensions, deadline))
                 if served.learns_terms:
                     sparse += self._sparse(batch, deadline)
-        except UpstreamError:
-            self.__dict__.pop("_served", None)  # when it comes back it may serve another model
+        except UpstreamError as error:
+            self._failure = error
             raise
         vectors = np.concatenate(dense) if dense else np.empty((0, served.dimensions), np.float32)
-        return Embedded(unit_rows(vectors), tuple(sparse) if served.learns_terms else None)
+        return Embedded(unit_rows(vectors), served.version, tuple(sparse) if served.learns_terms else None)
 
-    @cached_property
+    @property
     def _served(self) -> _Served:
-        info = self._server.get("/info")
+        """As :meth:`_ask`; while the server is away, what it last said."""
+        try:
+            return self._ask(None)
+        except UpstreamError:
+            if self._known is None:
+                raise
+            return self._known
+
+    def _ask(self, deadline: float | None) -> _Served:
+        """What the server serves; it is asked first, and after a failure: it may come back with another model."""
+        known, failure = self._known, self._failure
+        if known is not None and failure is None:
+            return known
+        info = self._server.get("/info", deadline)
         if not isinstance(info, dict) or not isinstance(info.get("model_id"), str):
             raise self._odd("/info", info, "an object with model_id")
+        if known is None or known.info != info:
+            known = self._probe(info, deadline)
+        self._known = known
+        if self._failure is failure:
+            self._failure = None
+        return known
+
+    def _probe(self, info: dict[str, Any], deadline: float | None) -> _Served:
         limit = info.get("max_client_batch_size")
         batch_size = min(self._settings.batch_size, limit) if isinstance(limit, int) and limit > 0 else None
         return _Served(
-            info["model_id"],
-            self._dense([_PROBE], None, None).shape[1],
-            self._has_sparse(),
+            info,
+            self._dense([_PROBE], None, deadline).shape[1],
+            self._has_sparse(deadline),
             batch_size or self._settings.batch_size,
         )
 
-    def _has_sparse(self) -> bool:
+    def _has_sparse(self, deadline: float | None) -> bool:
         try:
-            self._sparse([_PROBE], None)
+            self._sparse([_PROBE], deadline)
         except UpstreamError as error:
             if 400 <= error.details.get("status", 0) < 500:  # TEI has the path, and refuses it for most models
                 return False
@@ -106,6 +133,7 @@ class TeiEmbedder:
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise self._odd("/embed", answer, f"{len(texts)} vectors of numbers")
         if dimensions is not None and vectors.shape[1] != dimensions:
+            self._known = None
             raise self._odd("/embed", answer, f"vectors of {dimensions} numbers, as before")
         return vectors
 

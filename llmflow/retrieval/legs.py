@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from llmflow.errors import ConfigurationError
 from llmflow.korean import AnalyzedText
 from llmflow.models.embedder import Embedded, Embedder, EmbedderInput, Once
 from llmflow.models.sparse import STREAMS, encode_query
+from llmflow.models.static_embedder import STATIC
 from llmflow.retrieval.analysis import AnalyzedQuery
 from llmflow.settings import RetrievalSettings
 from llmflow.stores.index import LEVELS, LegScores, View
+from llmflow.stores.vectors import NO_EMBEDDER
 
 Leg = Callable[[], LegScores]
 
@@ -43,10 +46,11 @@ def embedding_legs(
 
     def embed() -> Embedded:
         deadline = time.monotonic() + settings.leg_timeout_s
-        if view.version not in (None, embedder.version):
-            raise RuntimeError("the embedder is being swapped; ask again")
         terms = {key: tf for vector in encode_query(analyzed.text.body).values() for key, tf in vector.items()}
-        return embedder.query(EmbedderInput(analyzed.query.text, terms), deadline)
+        embedded = embedder.query(EmbedderInput(analyzed.query.text, terms), deadline)
+        if view.version not in (None, embedded.version):
+            raise _not_comparable(view.version, embedded.version)
+        return embedded
 
     question = Once(embed)
     legs: dict[str, Leg] = {}
@@ -55,6 +59,16 @@ def embedding_legs(
     if settings.sparse_weight > 0 and view.learns_terms:
         legs[SPARSE] = sparse_leg(view, question)
     return legs
+
+
+def _not_comparable(written_by: str | None, now: str) -> Exception:
+    if now.startswith(STATIC) or written_by == NO_EMBEDDER:
+        return RuntimeError("the embedder is being swapped; ask again")
+    return ConfigurationError(
+        f"the stored chunks were embedded by {written_by}, but {now} answers now (embedder.provider); set it back, or"
+        " run `llmflow reindex` to embed them anew",
+        param="embedder.provider",
+    )
 
 
 def dense_leg(view: View, question: Callable[[], Embedded]) -> Leg:

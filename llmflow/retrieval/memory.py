@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -71,32 +72,54 @@ class QueryMemory:
     """The remembered questions of every department, in step with the store.
 
     The store is asked for the departments' versions at every question (one grouped count over an
-    index), so what any process remembers or forgets counts from the next question on. Only
-    departments that changed are read anew.
+    index), and only departments that changed are read anew: by the question that finds the change,
+    which waits for it, so that what any process remembers or forgets counts from the next question
+    on. Reading takes seconds for tens of thousands of questions, so one thread does it at a time.
+    Questions that come meanwhile use what was read before, without the changes, or wait for that
+    reading where there is nothing yet; the first one after it finds what changed since.
     """
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._indexes: dict[tuple[str, str], tuple[str, MemoryIndex]] = {}
+        self._departments: dict[tuple[str, str], _Department] = {}
 
     def indexes(self, scope: Scope) -> tuple[MemoryIndex, ...]:
-        """The memories of the scope's departments, as they are now."""
+        """The memories of the scope's departments."""
         return tuple(
             self._index(scope.tenant, department, version)
             for department, version in self._store.versions(scope).items()
         )
 
     def _index(self, tenant: str, department: str, version: str) -> MemoryIndex:
-        key = (tenant, department)
         with self._lock:
-            held = self._indexes.get(key)
-        if held is not None and held[0] == version:
-            return held[1]
-        index = MemoryIndex(self._store.remembered(tenant, department))
-        with self._lock:
-            self._indexes[key] = version, index
-        return index
+            memory = self._departments.setdefault((tenant, department), _Department())
+        held = memory.held
+        if held is not None and held.version == version:
+            return held.index
+        if memory.reading.acquire(blocking=held is None):
+            try:
+                if memory.held is held:  # no other thread has read it since we looked
+                    memory.held = _Held(version, MemoryIndex(self._store.remembered(tenant, department)))
+                held = memory.held
+            finally:
+                memory.reading.release()
+        assert held is not None
+        return held.index
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    version: str
+    index: MemoryIndex
+
+
+class _Department:
+    """A department's memory; who reads it anew holds ``reading``."""
+
+    def __init__(self) -> None:
+        self.reading = threading.Lock()
+        self.held: _Held | None = None
 
 
 Memories = Callable[[Scope], Sequence[MemoryIndex]]

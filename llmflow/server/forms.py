@@ -140,7 +140,7 @@ class FeedbackRequest(_Request):
         examples=["0af7651916cd43dd8448eb211c80319c"],
     )
     value: Literal[1, -1] = Field(description="1 for up, -1 for down.", examples=[1])
-    sources: list[str] | None = Field(
+    sources: list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]] | None = Field(
         None,
         min_length=1,
         max_length=100,

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from llmflow.errors import InvalidInputError, NotFoundError
 from llmflow.schema import Scope
 from llmflow.stores.engine import READS
+from llmflow.stores.paging import check_page
 from llmflow.stores.scoping import documents_within
 from llmflow.stores.tables import DocumentRow, MemoryRow, storable
 
@@ -195,11 +196,7 @@ class MemoryStore:
         Raises:
             InvalidInputError: ``limit`` is below 1 or ``offset`` below 0.
         """
-        if limit < 1 or offset < 0:
-            raise InvalidInputError(
-                f"limit {limit} and offset {offset} name no page; limit must be at least 1, offset at least 0",
-                param="limit" if limit < 1 else "offset",
-            )
+        check_page(limit, offset)
         conditions = self._shown(scope, own)
         page = (
             select(MemoryRow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from tiny_models import WIDTH, make_bge_m3
 from transformers import AutoModel, AutoTokenizer
 
-from llmflow.errors import ConfigurationError
+from llmflow.errors import ConfigurationError, DeadlineError
 from llmflow.models.bge_m3 import BgeM3Embedder
 from llmflow.models.embedder import Embedded, EmbedderInput
 from llmflow.settings import EmbedderSettings
@@ -101,6 +102,32 @@ def test_threads_do_not_disturb_each_other(bge_m3: Path) -> None:
         thread.join()
     for at in range(len(TEXTS)):
         assert_equal(found[at], dense[at : at + 1], sparse[at : at + 1])
+
+
+def test_a_question_is_not_kept_waiting_by_a_document(bge_m3: Path) -> None:
+    shared = embedder(bge_m3, batch_size=1)
+    count, begun, late = 200, threading.Event(), threading.Event()
+    passes: list[threading.Thread] = []
+
+    def look(*_: object) -> None:
+        passes.append(threading.current_thread())
+        if not begun.is_set():
+            begun.set()
+            assert late.wait(60)
+
+    shared._runner.model.register_forward_pre_hook(look)
+    document = threading.Thread(target=shared.documents, args=(inputs(["휴가"] * count),))
+    document.start()
+    assert begun.wait(60)
+    try:
+        with pytest.raises(DeadlineError, match=r"embedder was busy .* retrieval\.leg_timeout_s"):
+            shared.query(EmbedderInput("휴가", {}), time.monotonic() + 0.1)
+    finally:
+        late.set()
+    shared.query(EmbedderInput("휴가", {}), time.monotonic() + 60)
+    document.join()
+    assert len(passes) == count + 1
+    assert passes[-1] is document, "the question came in between"
 
 
 def test_the_version_follows_the_weights_not_the_place(bge_m3: Path, tmp_path: Path) -> None:

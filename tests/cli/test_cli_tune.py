@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from command_line import run
 
 from llmflow.cli.settings_file import set_values
 from llmflow.errors import ConfigurationError
+from llmflow.retrieval.learned import Judged, feature_names, learn
+from llmflow.retrieval.legs import MEMORY
 
 TOPICS = ("연차휴가", "비밀번호", "출장비", "재택근무", "건강검진", "법인카드")
 ASKED = ("는 어떻게 되나요?", " 규정을 알려 주세요", "에 관한 절차는?", " 신청 방법", "의 기한", " 담당 부서는?")
@@ -79,6 +82,49 @@ def test_nothing_is_saved_where_nothing_is_better(beir: Path) -> None:
     ran = run("tune", "retrieval", beir)
     assert "the settings stay as they are" in ran.out
     assert Path("llmflow.yaml").read_text(encoding="utf-8") == before
+
+
+def by_memory_alone() -> str:
+    """Folder of a learned fusion that puts first what similar questions found, whatever else is said."""
+    pytest.importorskip("lightgbm", reason="needs pip install 'llmflow[learn]'")
+    legs = (MEMORY,)
+    column = feature_names(legs).index(f"{MEMORY}.share")
+    rng, judged = np.random.default_rng(1), []
+    for _ in range(320):
+        values = np.zeros((20, len(feature_names(legs))), np.float32)
+        values[:, column] = rng.random(20)
+        judged.append(Judged(values, (values[:, column] > 0.8).astype(np.int64)))
+    return str(learn(judged, legs, judged[:60], {}).save(Path("fusion").absolute()))
+
+
+def test_a_learned_fusion_is_replaced_only_by_what_beats_it(beir: Path) -> None:
+    # The weight is far from the best one for convex.
+    settings = {"fusion": "learned", "fusion_model": by_memory_alone(), "memory_weight": 0.05}
+    text = yaml.safe_dump({"retrieval": settings})
+    Path("llmflow.yaml").write_text(text, encoding="utf-8")
+    ran = run("tune", "retrieval", beir, "--json")
+    assert ran.code == 0, ran.err
+    report = ran.json
+    assert report["ndcg@10"]["before"] >= report["ndcg@10"]["convex"]
+    assert (report["fusion"], report["saved"]) == ("learned", {})
+    assert Path("llmflow.yaml").read_text(encoding="utf-8") == text
+
+
+def test_convex_replaces_a_fusion_it_beats(beir: Path) -> None:
+    Path("llmflow.yaml").write_text("retrieval:\n  fusion: rrf\n", encoding="utf-8")
+    report = run("tune", "retrieval", beir, "--json").json
+    assert report["ndcg@10"]["convex"] > report["ndcg@10"]["before"]
+    assert report["saved"]["fusion"] == "convex"
+    assert run("config", "show", "--json").json["retrieval"]["fusion"] == "convex"
+
+
+def test_a_learned_fusion_that_cannot_be_opened_is_no_way_to_compare(beir: Path) -> None:
+    text = "retrieval:\n  fusion: learned\n  fusion_model: gone\n"
+    Path("llmflow.yaml").write_text(text, encoding="utf-8")
+    ran = run("tune", "retrieval", beir)
+    assert ran.code != 0
+    assert "no usable learned fusion in gone" in ran.err
+    assert Path("llmflow.yaml").read_text(encoding="utf-8") == text
 
 
 def test_too_few_questions_are_refused(beir: Path) -> None:

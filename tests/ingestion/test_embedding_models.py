@@ -177,9 +177,14 @@ def test_a_document_stays_as_it_was_where_its_new_version_cannot_be_stored(tmp_p
         ingest(runtime, [path])
         before = contents(runtime)
         away.set()
-        assert runtime.search(SCOPE, QUESTION).degradations
+        (degradation,) = runtime.search(SCOPE, QUESTION).degradations
+        assert "HTTP 503" in degradation.reason
         away.clear()
         serving[0] = "org/second"
+        (degradation,) = runtime.search(SCOPE, QUESTION).degradations
+        assert degradation.stage == "dense"
+        for words in ("by tei_org_first_16,", "tei_org_second_16 answers now", "`llmflow reindex`"):
+            assert words in degradation.reason
         path.write_text("# 새 규정\n\n휴가는 없다.", "utf-8")
         with pytest.raises(ConfigurationError, match=r"by tei_org_first_16, the settings name tei_org_second_16"):
             list(runtime.ingest(SCOPE, "shared", [path]))
@@ -280,6 +285,28 @@ def test_from_static_to_a_model_to_none_and_back(tmp_path: Path) -> None:
             for id_, (*fields, vector) in again.items():
                 assert fields == list(before[id_][:-1])
                 assert vector == pytest.approx(before[id_][-1], abs=1e-5)
+
+
+def test_no_row_stays_without_a_vector_after_a_time_without_embedder(tmp_path: Path) -> None:
+    static, none = (settings_in(tmp_path / "data", None, provider, growth=10) for provider in ("static", "none"))
+    paths = documents(tmp_path / "in", 6)
+    with Runtime(static) as runtime:
+        ingest(runtime, paths[:4])
+        trained = runtime.train_embedder()
+        assert trained is not None
+    with Runtime(none) as runtime:
+        assert "dense" not in stages(runtime.search(SCOPE, QUESTION))
+    with Runtime(static) as runtime:
+        assert runtime.vectors.version == trained.version, "nothing was written meanwhile"
+        assert "dense" in stages(runtime.search(SCOPE, QUESTION))
+    with Runtime(none) as runtime:
+        ingest(runtime, paths[4:])
+        assert len(runtime.search(SCOPE, QUESTION).candidates) == 6
+    with Runtime(static) as runtime:
+        runtime.trainer.train_in_background()
+        runtime.trainer.wait()
+        assert all(np.any(row.embedding) for row in runtime.vectors.rows())
+        assert "dense" in stages(runtime.search(SCOPE, QUESTION))
 
 
 def test_too_few_chunks_to_train_on_go_without(tmp_path: Path) -> None:

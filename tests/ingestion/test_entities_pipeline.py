@@ -160,6 +160,43 @@ def test_a_graph_that_cannot_be_written_costs_a_warning_and_can_be_made_later(tm
         assert graph_of(runtime).neighbourhood(HR, "휴가규정 제4조").relations
 
 
+def test_a_document_can_be_deleted_although_the_graph_is_broken(
+    tmp_path: Path, rules: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "안내.md"
+    other.write_text("# 안내\n\n연차휴가는 휴가규정 제4조에 따른다.\n", encoding="utf-8")
+    with Runtime(settings_in(tmp_path / "data")) as runtime:
+        document, kept = ingest(runtime, rules), ingest(runtime, other)
+        before = graph_of(runtime).counts(HR)
+        with graph_of(runtime)._engine.transaction() as run:
+            run("DROP TABLE RELATED_TO", {})
+        runtime.delete(HR, document.id)
+        assert "llmflow graph rebuild" in caplog.text
+        assert graph_of(runtime).counts(HR) == before  # what is left in it leads to nothing
+        with pytest.raises(NotFoundError):
+            runtime.database.get(HR, document.id)
+        assert {row.chunk.document_id for row in runtime.vectors.rows()} == {kept.id}
+        result = runtime.search(HR, "연차휴가란 무엇인가", explain=True)
+        assert {candidate.chunk.document_id for candidate in result.candidates} == {kept.id}
+        assert result.facts == ()
+    with Runtime(settings_in(tmp_path / "data")) as runtime:  # which makes the missing table
+        assert runtime.rebuild_graph() == (1, {})
+        assert graph_of(runtime).all_documents().keys() == {kept.id}
+        assert runtime.search(HR, "연차휴가란 무엇인가").facts == ()
+
+
+def test_a_document_that_fails_ends_although_the_graph_is_broken(tmp_path: Path, rules: Path) -> None:
+    with Runtime(settings_in(tmp_path / "data")) as runtime:
+        document = ingest(runtime, rules)
+        with graph_of(runtime)._engine.transaction() as run:
+            run("DROP TABLE RELATED_TO", {})
+        rules.write_text("", encoding="utf-8")
+        assert ingest(runtime, rules).status is DocumentStatus.EMPTY
+        assert runtime.ingester.due() == []
+        assert {job.status for job in runtime.database.jobs(HR, document.id)} == {JobStatus.DONE, JobStatus.FAILED}
+        assert list(runtime.vectors.rows()) == []
+
+
 def test_a_rebuilt_graph_is_the_same_and_loses_what_is_gone(tmp_path: Path, rules: Path) -> None:
     def picture(runtime: Runtime) -> Any:
         graph = graph_of(runtime)
@@ -210,6 +247,42 @@ def test_the_llm_adds_what_rules_cannot_see(tmp_path: Path, rules: Path) -> None
         with pytest.raises(NotFoundError):
             graph_of(runtime).neighbourhood(HR, "지어낸 이름")
         assert graph_of(runtime).neighbourhood(HR, "휴가규정 제4조").relations  # the rules' are there too
+
+
+@pytest.mark.parametrize("reply", [400, 413, 500, "no JSON", ["a list"]])
+def test_a_passage_the_llm_cannot_do_does_not_stop_the_others(tmp_path: Path, rules: Path, reply: Any) -> None:
+    found = {"entities": [{"name": "전화번호", "type": "concept"}], "relations": []}
+    with llm(reply, found) as (url, requests):
+        settings = settings_in(tmp_path / "data", llm={"base_url": url, "retries": 0})
+        with Runtime(settings) as runtime:
+            (warning,) = ingest(runtime, rules).warnings
+            assert "in 1 of 2 passages, rules in all (1 failed, 0 left out): LLM endpoint" in warning
+            assert "llmflow graph rebuild" in warning
+            assert graph_of(runtime).neighbourhood(HR, "전화번호").mentioned
+        assert len(requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"), [(500, "1 failed, 1 left out"), (401, "0 failed, 2 left out"), (404, "0 failed, 2 left out")]
+)
+def test_a_server_that_is_away_or_refuses_all_is_asked_no_more(
+    tmp_path: Path, rules: Path, reply: int, counted: str
+) -> None:
+    with llm(reply) as (url, requests):
+        settings = settings_in(tmp_path / "data", llm={"base_url": url, "retries": 0, "breaker_failures": 2})
+        with Runtime(settings) as runtime:
+            (warning,) = ingest(runtime, rules).warnings
+            assert f"in 0 of 2 passages, rules in all ({counted}): LLM endpoint" in warning
+        assert len(requests) == 1
+
+
+def test_extraction_stops_when_its_time_is_over(tmp_path: Path, rules: Path) -> None:
+    with llm({}) as (url, requests):
+        settings = settings_in(tmp_path / "data", llm={"base_url": url}, graph={"extraction_timeout_s": 1e-9})
+        with Runtime(settings) as runtime:
+            (warning,) = ingest(runtime, rules).warnings
+            assert "in 0 of 2 passages, rules in all (0 failed, 2 left out): 1e-09 seconds were over" in warning
+        assert requests == []
 
 
 @pytest.mark.parametrize("reply", [500, "no JSON", ["a list"]])

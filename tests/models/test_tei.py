@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -130,6 +133,59 @@ def test_another_model_after_a_failure_has_another_version() -> None:
             model.documents(inputs("a"))
         away[0], serving[0] = False, "org/second"
         assert model.version == "tei_org_second_16"
+
+
+def test_a_question_does_not_wait_for_what_another_asks_of_the_server() -> None:
+    asked = threading.Event()
+
+    def silent(*_: object) -> Answer:
+        asked.set()
+        return Answer(trouble="hang")
+
+    with tei(silent) as server:
+        model = embedder(server.base_url, retries=0, breaker_failures=1000)
+
+        def ask() -> None:
+            with suppress(UpstreamError):
+                model.documents(inputs("a"))
+
+        other = threading.Thread(target=ask)
+        other.start()
+        assert asked.wait(10)
+        with pytest.raises(UpstreamError, match="no complete answer in time"):
+            model.query(EmbedderInput("a", {}), time.monotonic() + 0.1)
+        assert other.is_alive(), "the other one waits for the server on its own"
+    other.join()
+
+
+def test_what_is_known_is_kept_while_the_server_is_away() -> None:
+    away = [False]
+    with tei(lambda *_: Answer(status=503) if away[0] else None, limit=32) as server:
+        model = embedder(server.base_url, breaker_failures=1000)
+        model.documents(inputs("a"))
+        away[0] = True
+        with pytest.raises(UpstreamError):
+            model.query(EmbedderInput("a", {}))
+        assert model.version == "tei_org_Letters_v1_5_16"
+        away[0] = False
+        before = len(server.calls)
+        assert model.query(EmbedderInput("a", {})).version == model.version
+        assert [path for path, _ in server.calls[before:]] == ["/info", "/embed"], "asked once whether it is the same"
+
+
+def test_another_width_is_another_version() -> None:
+    wide = [False]
+
+    def change(path: str, body: Any) -> Answer | None:
+        return Answer([[1.0] * 32 for _ in body["inputs"]]) if path == "/embed" and wide[0] else None
+
+    with tei(change, limit=32) as server:
+        model = embedder(server.base_url)
+        assert model.version == "tei_org_Letters_v1_5_16"
+        wide[0] = True
+        with pytest.raises(UpstreamError, match="vectors of 16 numbers, as before"):
+            model.documents(inputs("a"))
+        assert model.documents(inputs("a")).version == "tei_org_Letters_v1_5_32"
 
 
 def test_an_address_is_needed() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_corpus import CORPUS, HR, Corpus, chunk
+from sqlalchemy import Engine
 
 from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.memory import MemoryIndex, QueryMemory, memory_leg, question_terms
@@ -146,3 +149,87 @@ def test_what_is_remembered_counts_from_the_next_question_on(tmp_path: Path) -> 
     assert memory.indexes(HR) == ()
     mine.close()
     another_process.close()
+
+
+class Watched(MemoryStore):
+    """Counts what is asked of it, and lets nothing be read while ``gate`` is closed."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.gate = threading.Event()
+        self.asked, self.reading = threading.Semaphore(0), threading.Semaphore(0)
+        self.readings = 0
+
+    def versions(self, scope: Scope) -> dict[str, str]:
+        try:
+            return super().versions(scope)
+        finally:
+            self.asked.release()
+
+    def remembered(self, tenant: str, department: str) -> tuple[Remembered, ...]:
+        self.readings += 1
+        self.reading.release()
+        assert self.gate.wait(30)
+        return super().remembered(tenant, department)
+
+
+def test_a_department_is_read_once_at_a_time_and_others_use_what_there_was(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'llmflow.db'}")
+    store = Watched(database.engine)
+    document = database.submit(
+        HR, "hr", source="/a.md", name="a.md", mime_type="text/plain", size_bytes=1, sha256="0" * 64
+    ).document_id
+    memory = QueryMemory(store)
+
+    def accept(question: str) -> None:
+        store.remember(HR, question, question_terms(analyze_query(question)), [Accepted(document)], Origin.FEEDBACK)
+
+    def known() -> list[str]:
+        return [question.question for index in memory.indexes(HR) for question in index.questions]
+
+    accept("가")
+    with ThreadPoolExecutor(4) as threads:
+        # Where there is nothing yet, all wait for the one reading.
+        first = [threads.submit(known) for _ in range(3)]
+        for _ in first:
+            assert store.asked.acquire(timeout=30)
+        assert store.reading.acquire(timeout=30)
+        store.gate.set()
+        assert [each.result(30) for each in first] == [["가"]] * 3
+        assert store.readings == 1
+        # Where there is something, only who finds the change waits.
+        store.gate.clear()
+        accept("나")
+        finder = threads.submit(known)
+        assert store.reading.acquire(timeout=30)
+        try:
+            assert threads.submit(known).result(30) == ["가"]
+            accept("다")
+            assert threads.submit(known).result(30) == ["가"]
+        finally:
+            store.gate.set()
+        assert finder.result(30)[:2] == ["가", "나"]
+        assert known() == ["가", "나", "다"]
+    database.close()
+
+
+def test_a_reading_that_failed_is_tried_again(tmp_path: Path) -> None:
+    class Failing(MemoryStore):
+        def remembered(self, tenant: str, department: str) -> tuple[Remembered, ...]:
+            if not allowed:
+                raise OSError("no")
+            return super().remembered(tenant, department)
+
+    allowed: list[bool] = []
+    database = Database(f"sqlite:///{tmp_path / 'llmflow.db'}")
+    store = Failing(database.engine)
+    document = database.submit(
+        HR, "hr", source="/a.md", name="a.md", mime_type="text/plain", size_bytes=1, sha256="0" * 64
+    ).document_id
+    store.remember(HR, "가", {2: 1.0}, [Accepted(document)], Origin.FEEDBACK)
+    memory = QueryMemory(store)
+    with pytest.raises(OSError, match="no"):
+        memory.indexes(HR)
+    allowed.append(True)
+    assert len(memory.indexes(HR)) == 1
+    database.close()

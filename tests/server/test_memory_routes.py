@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,6 +116,17 @@ def test_passages_the_caller_cannot_see_are_refused(callers: dict[str, Caller]) 
         assert (refused.status_code, refused.json()["error"]["param"]) == (404, "sources")
     assert memories(reader) == []
     assert callers["administrator"].json("GET", "/v1/feedback")["feedback"][0]["trace_id"] != trace
+
+
+def test_passages_are_named_by_ids_alone(callers: dict[str, Caller]) -> None:
+    reader = callers["reader"]
+    trace = ask(reader)["trace_id"]
+    for id in ("a'b", "x'] or id != '' or id in ['", "\ud800", "0" * 33, ""):
+        body = json.dumps({"trace_id": trace, "value": 1, "sources": [id]})
+        refused = reader.call("POST", "/v1/feedback", content=body, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 422, refused.text
+        assert "sources" in refused.json()["error"]["param"]
+    assert memories(reader) == []
 
 
 def test_personal_data_in_a_question_is_masked(callers: dict[str, Caller]) -> None:

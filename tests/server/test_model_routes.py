@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import threading
+import unicodedata
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from served import DOCUMENTS, SAMPLES, TENANT, serving
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))
+from tei_server import letters
+from tei_server import tei as embedding_server
 
 from llmflow.runtime import Runtime
 from llmflow.schema import Role, Scope
@@ -161,6 +168,30 @@ def test_embeddings_are_those_of_the_stored_documents(modelled: httpx.Client) ->
     np.testing.assert_array_equal(decoded, vectors)
     single = modelled.post("/v1/embeddings", json={"model": "llmflow", "input": TEXTS[1]}).json()
     np.testing.assert_array_equal(np.array(single["data"][0]["embedding"], np.float32), vectors[1])
+    apart = unicodedata.normalize("NFD", TEXTS[1])
+    assert apart != TEXTS[1]
+    single = modelled.post("/v1/embeddings", json={"model": "llmflow", "input": apart}).json()
+    np.testing.assert_array_equal(np.array(single["data"][0]["embedding"], np.float32), vectors[1])
+
+
+def test_embeddings_name_the_embedder_that_made_them(tmp_path: Path) -> None:
+    def swap(path: str, body: Any) -> None:
+        if path == "/embed" and body["inputs"] == ["abc"]:
+            runtime.indexer.swap(None)
+
+    with embedding_server(swap) as server:
+        embedder = {"provider": "tei", "base_url": server.base_url}
+        with Runtime(Settings.model_validate({"data_dir": tmp_path, "embedder": embedder})) as runtime:
+            key = runtime.keys.create(TENANT, ("인사",), Role.READER)[0]
+            with serving(create_app(runtime)) as url:
+                body = {"model": "llmflow", "input": "abc"}
+                found = httpx.post(f"{url}/v1/embeddings", json=body, headers={"Authorization": f"Bearer {key}"})
+            assert runtime.indexer.embedder is None
+    assert found.status_code == 200, found.text
+    assert found.json()["model"] == "tei_org_Letters_v1_5_16"
+    expected = np.array(letters("abc"))
+    vector = found.json()["data"][0]["embedding"]
+    np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +199,7 @@ def test_embeddings_are_those_of_the_stored_documents(modelled: httpx.Client) ->
     [
         ({"input": []}, 422, "input"),
         ({"input": ["x", " "]}, 422, "input"),
+        ({"input": ["x", "\u200b"]}, 422, "input"),
         ({"input": "x", "dimensions": 17}, 422, "dimensions"),
         ({"input": "x", "model": "text-embedding-3-small"}, 404, "model"),
     ],

@@ -128,6 +128,7 @@ def test_writing_outside_the_scope_is_refused(store: VectorStore, outside: dict[
     [
         'x" or tenant_id != "', 'x"] or tenant_id != "y', "x' or '1'=='1", "한국 주식회사", "부서 \"1\" 'a'",
         "back\\slash", "ends with \\", '\\"', "per%cent_", "new\nline", "{tenant_id}", "a and department in ['hr']",
+        "tab\t\b\f\r\x01\x7f\u2028", "😀",
     ],
 )  # fmt: skip
 def test_names_are_values_never_conditions(store: VectorStore, name: str) -> None:
@@ -144,6 +145,15 @@ def test_names_are_values_never_conditions(store: VectorStore, name: str) -> Non
     assert store.get(odd, ["odd", "mine"])["odd"].tenant == name
     store.delete_document(odd, name)
     assert {each.chunk.id for each in store.rows()} == {"mine"}
+
+
+@pytest.mark.parametrize("id_", ["a'b", 'a"b', "x'] or id != '' or id in ['", 'x"] or id != "', "\\", "끝\n\x01'"])
+def test_ids_are_values_never_conditions(store: VectorStore, id_: str) -> None:
+    store.upsert(HR, [row("mine", "d")])
+    store.upsert(Scope("rival", ("hr",)), [row("theirs", "d", tenant="rival")])
+    assert store.get(HR, [id_]) == {}
+    assert store._read([id_], ("id",)) == [], "no row of another tenant is read either"
+    assert set(store.get(HR, [id_, "mine", "theirs"])) == {"mine"}
 
 
 def test_everything_survives_closing_and_reopening(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ _SCHEMA: Mapping[str, Any] = {
     "required": ["entities", "relations"],
     "additionalProperties": False,
 }
+_REFUSED = frozenset({401, 403, 404})
+"""Statuses of a server that refuses every passage alike: a wrong key, or no such model."""
 _PROMPT = (
     "문서 조각에서 고유한 이름과 핵심 개념(entities), 그리고 그 사이의 관계(relations)를 찾아 JSON으로 답하세요. "
     "이름은 글에 쓰인 그대로 옮기고, 글에 없는 것은 넣지 마세요. 관계는 짧은 말로 씁니다. "
@@ -62,29 +64,51 @@ _PROMPT = (
 def add_by_llm(draft: DocumentDraft, chunks: Sequence[Chunk], llm: LLMClient, timeout_s: float) -> str | None:
     """Add what the LLM finds; names that are not in the chunk's text are dropped.
 
+    A chunk it cannot do is left out. It stops where time is over, and where the server is away.
+
     Args:
         timeout_s: seconds all chunks together may take.
 
     Returns:
-        Why it stopped before the last chunk; None where it did not.
+        In how many chunks it found entities and why not in all; None where it did in all.
     """
     deadline = time.monotonic() + timeout_s
-    for number, chunk in enumerate(chunks):
+    done = failed = 0
+    reason = None
+    for chunk in chunks:
+        if time.monotonic() > deadline:
+            reason = f"{timeout_s:g} seconds were over"
+            break
         messages: list[Message] = [
             {"role": "system", "content": _PROMPT},
             {"role": "user", "content": f"{chunk.title}\n\n{chunk.text}"},
         ]
         try:
-            if time.monotonic() > deadline:
-                raise UpstreamError(f"{timeout_s:g} seconds were over")
             found = llm.complete_json(messages, _SCHEMA, deadline)
         except UpstreamError as error:
-            return (
-                f"the LLM found entities in {number} of {len(chunks)} passages, rules in all: {error.message};"
-                " `llmflow graph rebuild` tries again"
-            )
-        _add(draft, chunk, found)
-    return None
+            reason = error.message
+            if _is_away(error):
+                break
+            failed += 1
+        else:
+            _add(draft, chunk, found)
+            done += 1
+    if reason is None:
+        return None
+    left = len(chunks) - done - failed
+    return (
+        f"the LLM found entities in {done} of {len(chunks)} passages, rules in all ({failed} failed, {left} left out):"
+        f" {reason}; `llmflow graph rebuild` tries again"
+    )
+
+
+def _is_away(error: UpstreamError) -> bool:
+    """Whether the next chunk would fare no better.
+
+    Whether a server that does not answer is away is for its circuit breaker to say, which then gives
+    the time to wait: a single call may have met a restart, or a chunk that takes too long.
+    """
+    return "retry_after_s" in error.details or error.details.get("status") in _REFUSED
 
 
 def _add(draft: DocumentDraft, chunk: Chunk, found: Mapping[str, Any]) -> None:

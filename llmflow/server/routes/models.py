@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from llmflow.errors import InvalidInputError, NotFoundError
-from llmflow.korean import count_tokens
+from llmflow.korean import count_tokens, normalize
 from llmflow.models.embedder import Embedded
 from llmflow.retrieval.texts import TextRanking
 from llmflow.schema import RerankMode
@@ -91,7 +91,7 @@ async def embed(request: Request, caller: Reader, body: EmbeddingsRequest) -> Re
     if body.model != MODEL:
         raise NotFoundError(f"there is no model {body.model!r}; the only one is {MODEL!r}", param="model")
     texts = [body.input] if isinstance(body.input, str) else body.input
-    if not 1 <= len(texts) <= _MOST_TEXTS or not all(text.strip() for text in texts):
+    if not 1 <= len(texts) <= _MOST_TEXTS or not all(map(normalize, texts)):
         raise InvalidInputError(
             f"input must be a text or 1 to {_MOST_TEXTS:,} texts, none of them empty; it has {len(texts):,}",
             param="input",
@@ -108,7 +108,7 @@ async def embed(request: Request, caller: Reader, body: EmbeddingsRequest) -> Re
             {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
             for index, vector in enumerate(embedded.dense)
         ],
-        "model": runtime.indexer.embedder.version,
+        "model": embedded.version,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     })  # fmt: skip
 

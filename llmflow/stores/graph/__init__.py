@@ -38,7 +38,7 @@ def open_graph(settings: Settings, *, read_only: bool = False) -> GraphStore:
         ConfigurationError: the driver of Neo4j is not installed.
         NotFoundError: there is no graph in ``data_dir`` yet, to be read only.
         StoreHeldError: another process holds the graph in ``data_dir``.
-        UpstreamError: the server does not answer.
+        UpstreamError: the server does not answer, or the file cannot be written.
     """
     engine: GraphEngine
     if settings.graph.uri:

@@ -20,14 +20,14 @@ class GraphEngine(Protocol):
         """The rows a statement returns, as {column: value}.
 
         Raises:
-            UpstreamError: the server does not answer.
+            UpstreamError: the server does not answer, or the file cannot be used; says what to do.
         """
 
     def transaction(self) -> AbstractContextManager[Run]:
         """Statements that all take effect when the block ends, or, where it raises, none.
 
         Raises:
-            UpstreamError: the server does not answer.
+            UpstreamError: as :meth:`read`.
         """
 
     def close(self) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ladybug
 
-from llmflow.errors import StoreHeldError
+from llmflow.errors import StoreHeldError, UpstreamError
 from llmflow.stores.graph.engine import Rows, Run
 from llmflow.stores.graph.statements import LADYBUG_SCHEMA
 
@@ -30,9 +31,11 @@ class LadybugEngine:
 
     Raises:
         StoreHeldError: another process writes to it, or it cannot be opened.
+        UpstreamError: its schema cannot be written.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = ladybug.Database(
@@ -57,25 +60,25 @@ class LadybugEngine:
             self._writer = ladybug.Connection(self._database)
             self._open.insert(0, self._writer)
             for statement in LADYBUG_SCHEMA:
-                self._writer.execute(statement)
+                self._run(self._writer, statement)
 
     def read(self, statement: str, parameters: dict[str, Any]) -> Rows:
         """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
         with self._reading:
-            return _run(self._reader, statement, parameters)
+            return self._run(self._reader, statement, parameters)
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
         """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
         with self._writing:
-            self._writer.execute("BEGIN TRANSACTION")
+            self._run(self._writer, "BEGIN TRANSACTION")
             try:
-                yield lambda statement, parameters: _run(self._writer, statement, parameters)
+                yield partial(self._run, self._writer)
+                self._run(self._writer, "COMMIT")
             except BaseException:
-                with suppress(RuntimeError):  # a statement that failed has rolled back already
-                    self._writer.execute("ROLLBACK")
+                with suppress(UpstreamError):  # a statement that failed has rolled back already
+                    self._run(self._writer, "ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
 
     def close(self) -> None:
         """See :class:`~llmflow.stores.graph.engine.GraphEngine`."""
@@ -83,9 +86,15 @@ class LadybugEngine:
             for part in self._open:  # the file stays locked until the last of them is closed
                 part.close()
 
-
-def _run(connection: ladybug.Connection, statement: str, parameters: dict[str, Any]) -> Rows:
-    result = connection.execute(statement, parameters)
-    assert isinstance(result, ladybug.QueryResult)  # one statement, one result
-    names = result.get_column_names()
-    return [dict(zip(names, row, strict=True)) for row in result.get_all()]
+    def _run(self, connection: ladybug.Connection, statement: str, parameters: dict[str, Any] | None = None) -> Rows:
+        try:
+            result = connection.execute(statement, parameters)
+            assert isinstance(result, ladybug.QueryResult)  # one statement, one result
+            names = result.get_column_names()
+            return [dict(zip(names, row, strict=True)) for row in result.get_all()]
+        except RuntimeError as error:  # the only one ladybug has
+            raise UpstreamError(
+                f"the graph in {self._path} fails: {error}. If the disk is full, free some of it. If the file is"
+                f" damaged, delete it (and {self._path.name}.wal). Then run `llmflow graph rebuild`.",
+                param="graph",
+            ) from error

@@ -61,4 +61,8 @@ class Neo4jEngine:
         try:
             yield
         except self._errors as error:
-            raise UpstreamError(f"Neo4j at {self._uri} does not do it: {error}", param="graph.uri") from error
+            raise UpstreamError(
+                f"Neo4j at {self._uri} fails: {error}. Check that it runs and has room on its disk, and graph.user and"
+                " graph.password. What it lacks then, `llmflow graph rebuild` writes.",
+                param="graph.uri",
+            ) from error

@@ -1,4 +1,4 @@
-"""Documents, chunks and entities as a graph, written by one thread at a time.
+"""Documents, chunks and entities as a graph; each department is written by one thread at a time.
 
 A document's part is replaced as a whole. Ids of entities are made of tenant, department and name, so
 that no edge leads from one department to another.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,19 +36,26 @@ class Neighbourhood:
 
 
 class GraphStore:
-    """The graph, in a database and, as far as searching needs it, in memory. Safe between threads."""
+    """The graph, in a database and, as far as searching needs it, in memory. Safe between threads.
+
+    A search sees a document's old part or its new one, and waits for the database only where it is the
+    first of its department.
+    """
 
     def __init__(self, engine: GraphEngine) -> None:
         self._engine = engine
-        self._lock = threading.RLock()
+        # What is in memory; held for as long as reading or changing that takes, never for the database.
+        self._memory = threading.Lock()
         self._loaded: dict[tuple[str, str], DepartmentGraph] = {}
+        # Between the database and the memory of a department; held while it is written or loaded.
+        self._departments: dict[tuple[str, str], threading.RLock] = {}
 
     def replace(self, scope: Scope, department: str, part: DocumentGraph) -> None:
         """A document's part takes the place of what the graph had of it, all or nothing.
 
         Raises:
             InvalidInputError: the department is outside the scope.
-            UpstreamError: the server does not answer.
+            UpstreamError: the database fails; nothing has changed.
         """
         if department not in scope.departments:
             raise InvalidInputError(
@@ -55,38 +63,28 @@ class GraphStore:
                 param="department",
             )
         ids = {key: entity_id(scope.tenant, department, key) for key in part.entities}
-        with self._lock:
+        with self._writing(scope.tenant, (department,)):
             loaded = self._department(scope.tenant, department)
             with self._engine.transaction() as run:
                 _delete(run, scope, part.document_id)
                 _add(run, scope.tenant, department, part, ids)
-            loaded.remove(part.document_id)
-            for chunk in part.chunks:
-                loaded.add_chunk(part.document_id, chunk)
-            for about in part.abouts:
-                entity = part.entities[about.entity]
-                loaded.add_about(about.chunk_id, ids[about.entity], about.role, entity.name, entity.terms)
-            for mention in part.mentions:
-                loaded.add_mentions(mention.chunk_id, (ids[mention.entity],))
-            for relation in part.relations:
-                subject, object_ = part.entities[relation.subject], part.entities[relation.object]
-                written = Written(
-                    subject.name, relation.relation_type, object_.name, ids[relation.object], relation.weight
-                )
-                loaded.add_relation(relation.chunk_id, written)
+            with self._memory:
+                loaded.remove(part.document_id)
+                _remember(loaded, part, ids)
 
     def delete_document(self, scope: Scope, document_id: str) -> None:
         """Remove a document's chunks and relations, and the entities nobody names any more.
 
         Raises:
-            UpstreamError: the server does not answer.
+            UpstreamError: the database fails; nothing has changed.
         """
-        with self._lock:
+        with self._writing(scope.tenant, scope.departments):
             with self._engine.transaction() as run:
                 _delete(run, scope, document_id)
-            for department in scope.departments:
-                if (scope.tenant, department) in self._loaded:
-                    self._loaded[scope.tenant, department].remove(document_id)
+            with self._memory:
+                for department in scope.departments:
+                    if (scope.tenant, department) in self._loaded:
+                        self._loaded[scope.tenant, department].remove(document_id)
 
     def all_documents(self) -> dict[str, Scope]:
         """Every document of every tenant, with the scope it is in: for rebuilding, never for answering."""
@@ -99,23 +97,27 @@ class GraphStore:
 
     def named(self, scope: Scope, terms: Collection[str]) -> list[reading.Named]:
         """See :func:`llmflow.stores.graph.reading.named`."""
-        with self._lock:
-            return reading.named(self._departments(scope), terms)
+        departments = self._visible(scope)
+        with self._memory:
+            return reading.named(departments, terms)
 
     def referred(self, scope: Scope, weights: Mapping[str, float]) -> dict[str, tuple[float, str]]:
         """See :func:`llmflow.stores.graph.reading.referred`."""
-        with self._lock:
-            return reading.referred(self._departments(scope), weights)
+        departments = self._visible(scope)
+        with self._memory:
+            return reading.referred(departments, weights)
 
     def works(self, scope: Scope, chunks: Collection[str]) -> dict[str, tuple[str, ...]]:
         """See :func:`llmflow.stores.graph.reading.works`."""
-        with self._lock:
-            return reading.works(self._departments(scope), chunks)
+        departments = self._visible(scope)
+        with self._memory:
+            return reading.works(departments, chunks)
 
     def facts(self, scope: Scope, chunks: Sequence[str], limit: int) -> list[Fact]:
         """See :func:`llmflow.stores.graph.reading.facts`."""
-        with self._lock:
-            return reading.facts(self._departments(scope), chunks, limit)
+        departments = self._visible(scope)
+        with self._memory:
+            return reading.facts(departments, chunks, limit)
 
     def neighbourhood(self, scope: Scope, name: str, hops: int = 1, limit: int = 50) -> Neighbourhood:
         """What the scope's graph knows of an entity.
@@ -169,16 +171,29 @@ class GraphStore:
 
     def close(self) -> None:
         """Release the database."""
-        with self._lock:
-            self._engine.close()
+        self._engine.close()
 
-    def _departments(self, scope: Scope) -> list[DepartmentGraph]:
+    @contextmanager
+    def _writing(self, tenant: str, departments: Collection[str]) -> Iterator[None]:
+        """Nobody else writes or loads these departments meanwhile."""
+        with ExitStack() as stack:
+            for department in sorted(set(departments)):  # in one order, lest two wait for each other
+                with self._memory:
+                    lock = self._departments.setdefault((tenant, department), threading.RLock())
+                stack.enter_context(lock)
+            yield
+
+    def _visible(self, scope: Scope) -> list[DepartmentGraph]:
         return [self._department(scope.tenant, department) for department in dict.fromkeys(scope.departments)]
 
     def _department(self, tenant: str, department: str) -> DepartmentGraph:
-        known = self._loaded.get((tenant, department))
+        key = tenant, department
+        known = self._loaded.get(key)
         if known is None:
-            known = self._loaded[tenant, department] = self._load(tenant, department)
+            with self._writing(tenant, (department,)):
+                known = self._loaded.get(key)
+                if known is None:
+                    known = self._loaded[key] = self._load(tenant, department)
         return known
 
     def _load(self, tenant: str, department: str) -> DepartmentGraph:
@@ -198,6 +213,20 @@ class GraphStore:
 def entity_id(tenant: str, department: str, key: str) -> str:
     """The id of an entity: 32 hexadecimal digits, the same wherever the department names it."""
     return hashlib.sha256(_SEPARATOR.join((tenant, department, key)).encode()).hexdigest()[:32]
+
+
+def _remember(loaded: DepartmentGraph, part: DocumentGraph, ids: Mapping[str, str]) -> None:
+    for chunk in part.chunks:
+        loaded.add_chunk(part.document_id, chunk)
+    for about in part.abouts:
+        entity = part.entities[about.entity]
+        loaded.add_about(about.chunk_id, ids[about.entity], about.role, entity.name, entity.terms)
+    for mention in part.mentions:
+        loaded.add_mentions(mention.chunk_id, (ids[mention.entity],))
+    for relation in part.relations:
+        subject, object_ = part.entities[relation.subject], part.entities[relation.object]
+        written = Written(subject.name, relation.relation_type, object_.name, ids[relation.object], relation.weight)
+        loaded.add_relation(relation.chunk_id, written)
 
 
 def _within(scope: Scope) -> dict[str, Any]:
