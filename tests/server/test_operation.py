@@ -86,7 +86,9 @@ def test_feedback(as_role: As) -> None:
     given = asker.post("/v1/feedback", json={"trace_id": trace_id, "value": -1, "comment": "틀렸어요"})
     assert given.status_code == 201
     kept = [each for each in administrator.get("/v1/feedback").json()["feedback"] if each["trace_id"] == trace_id]
-    assert [each | {"remembered": 0} for each in kept] == [given.json()], "the later word of a user replaces the earlier"
+    assert [each | {"remembered": 0} for each in kept] == [given.json()], (
+        "the later word of a user replaces the earlier"
+    )
     assert (kept[0]["value"], kept[0]["comment"]) == (-1, "틀렸어요")
     scores = asker.get(f"/v1/traces/{trace_id}").json()["scores"]
     assert scores == [{"name": "feedback", "value": -1.0}]
