@@ -112,7 +112,7 @@ def test_a_question_is_one_trace_with_the_legs_under_it(runtime: Runtime, tmp_pa
     assert child(root, "answer").output == answer.text
     assert child(root, "answer").kind == "generation"
     retrieve = child(root, "retrieve")
-    assert names(retrieve) == [f"retrieve.{stage}" for stage in ("analyze", "legs", "fuse", "select")]
+    assert names(retrieve) == [f"retrieve.{stage}" for stage in ("analyze", "legs", "fuse", "select", "facts")]
     legs = {name.removeprefix("retrieve.") for name in names(child(retrieve, "retrieve.legs"))}
     assert legs == {"chunk_grams", "chunk_words", "passage_grams", "passage_words", "graph", "memory"}
     assert answer.retrieval is not None
