@@ -76,7 +76,7 @@ class GivenEmbedding(BaseEmbedding):
         return self.vectors[query]
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        raise NotImplementedError("every passage comes with its vector")
+        raise RuntimeError("every passage comes with its vector")
 
 
 class Kept(BaseRetriever):
