@@ -9,8 +9,7 @@ learned of words (learned sparse) are fused by one of three formulas:
 - ``rrf``: reciprocal ranks. Cormack et al. 2009, "Reciprocal Rank Fusion".
 - ``minmax``: .3 of the keywords' and .7 of the dense score, each over its range.
 
-What graph and memory say is added with its weight to ``convex`` and ``minmax``; in ``rrf`` it is
-a list like the others.
+What graph and memory say is added with its weight.
 """
 
 from __future__ import annotations
@@ -92,9 +91,8 @@ def _sum(legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], setting
         parts = {name: _over_range(scores, searched) for name, scores in parts.items()}
     else:
         weights = {KEYWORDS: 1.0, DENSE: settings.dense_weight, SPARSE: settings.sparse_weight}
-    weights |= {GRAPH: settings.graph_weight, SPREAD: settings.spread_weight, MEMORY: settings.memory_weight}
-    total = np.zeros(len(searched), dtype=np.float32)
-    for name, scores in {**parts, **_additions(legs)}.items():
+    total = _additions(legs, len(searched), settings)
+    for name, scores in parts.items():
         total += np.float32(weights[name]) * scores
     return total
 
@@ -102,16 +100,19 @@ def _sum(legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], setting
 def _reciprocal_ranks(
     legs: Mapping[str, LegScores], searched: npt.NDArray[np.bool_], settings: RetrievalSettings
 ) -> Floats:
-    """Mean of (k + 1) / (k + rank) over the lists, of the best ``depth`` rows of each; a row first in all has 1."""
-    lists = {**_parts(legs), **_additions(legs)}
-    total = np.zeros(len(searched), dtype=np.float32)
+    """Mean of (k + 1) / (k + rank) over the lists, of the best ``depth`` rows of each; a row first in all has 1.
+
+    What graph and memory say is scaled so that 1 is worth ten ranks at the top: as lists of their
+    own, which know few rows, they would outweigh the others.
+    """
+    k = settings.rrf_k
+    total = _additions(legs, len(searched), settings) * np.float32(1 - (k + 1) / (k + 11))
+    lists = _parts(legs)
     for scores in lists.values():
         found = np.where(searched, scores, 0)
         depth = min(settings.depth, int(np.count_nonzero(found > 0)))
         best = np.argsort(-found, kind="stable")[:depth]
-        total[best] += ((settings.rrf_k + 1) / (settings.rrf_k + np.arange(1, depth + 1)) / len(lists)).astype(
-            np.float32
-        )
+        total[best] += ((k + 1) / (k + np.arange(1, depth + 1)) / len(lists)).astype(np.float32)
     return total
 
 
@@ -128,8 +129,14 @@ def _parts(legs: Mapping[str, LegScores]) -> dict[str, Floats]:
     return parts
 
 
-def _additions(legs: Mapping[str, LegScores]) -> dict[str, Floats]:
-    return {name: legs[name].scores for name in (GRAPH, SPREAD, MEMORY) if name in legs}
+def _additions(legs: Mapping[str, LegScores], rows: int, settings: RetrievalSettings) -> Floats:
+    """What graph and memory say, with their weights."""
+    weights = {GRAPH: settings.graph_weight, SPREAD: settings.spread_weight, MEMORY: settings.memory_weight}
+    total = np.zeros(rows, dtype=np.float32)
+    for name, weight in weights.items():
+        if name in legs:
+            total += np.float32(weight) * legs[name].scores
+    return total
 
 
 def _over_range(scores: Floats, searched: npt.NDArray[np.bool_]) -> Floats:

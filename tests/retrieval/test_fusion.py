@@ -142,11 +142,14 @@ def test_a_leg_explains_the_rows_it_found() -> None:
     assert fused.notes(1) == ()
 
 
-def test_in_reciprocal_ranks_every_leg_is_a_list_and_documents_support_nothing() -> None:
-    legs = {name: leg(1.0, 0.5, 0.0, bound=4.0) for name in LEXICAL} | {MEMORY: leg(0.0, 0.2, 0.1)}
-    fused = fuse(legs, view_of("aab"), RetrievalSettings(fusion="rrf", rrf_k=10, document_weight=0.5))
-    expected = [11 / 11 / 2, (11 / 12 + 11 / 11) / 2, 11 / 12 / 2]
-    np.testing.assert_allclose(fused.scores, expected, rtol=1e-6)
+def test_in_reciprocal_ranks_documents_support_nothing_and_memory_is_worth_ranks() -> None:
+    legs = {name: leg(1.0, 0.5, 0.0, bound=4.0) for name in LEXICAL}
+    settings = RetrievalSettings(fusion="rrf", rrf_k=10, document_weight=0.5, memory_weight=0.5)
+    fused = fuse(legs, view_of("aab"), settings)
+    np.testing.assert_allclose(fused.scores, [11 / 11, 11 / 12, 0], rtol=1e-6)
+    remembered = fuse(legs | {MEMORY: leg(0.0, 0.2, 0.4)}, view_of("aab"), settings)
+    worth = 0.5 * (1 - 11 / 21)
+    np.testing.assert_allclose(remembered.scores, [1, 11 / 12 + 0.2 * worth, 0.4 * worth], rtol=1e-6)
 
 
 @pytest.mark.parametrize("fusion", ["convex", "rrf", "minmax"])
