@@ -26,7 +26,8 @@ def model() -> Iterator[tuple[Model, str]]:
 def started(folder: Path, model_url: str, drain_s: int) -> tuple[dict[str, str], dict[str, str]]:
     """The environment of a server with one document, and a caller's headers."""
     settings = {"LLM__BASE_URL": f"{model_url}/v1", "LLM__RETRIES": "0", "SERVER__DRAIN_S": str(drain_s)}
-    env = environment(folder / "data", **settings)
+    # The model takes its time with every call; ingesting the document is not to wait for it.
+    env = environment(folder / "data", **settings, GRAPH__EXTRACTION="rules")
     assert command(env, folder, "ingest", str(SAMPLES / "재택근무규정.md")).returncode == 0
     made = command(env, folder, "keys", "create", "--role", "reader", "--json")
     key = made.stdout.split('"key": "')[1].split('"')[0]
