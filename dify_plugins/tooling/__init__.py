@@ -1,0 +1,1 @@
+"""Checks, packages and runs the Dify plugins of this repository: ``python -m dify_plugins.tooling``."""

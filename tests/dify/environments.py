@@ -1,0 +1,30 @@
+"""Where the plugins are, and the environments they run in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+for _folder in (ROOT, *(ROOT / "tests" / room for room in ("server", "models", "vllm"))):
+    if str(_folder) not in sys.path:
+        sys.path.append(str(_folder))
+
+from dify_plugins.tooling.daemon import PluginProcess  # noqa: E402 (found by the lines above)
+
+PLUGINS = ROOT / "dify_plugins"
+ENVIRONMENTS = {"py311": ROOT / ".venv-dify-py311", "py312": ROOT / ".venv-dify-py312"}
+"""Oldest and newest SDK that the plugins allow, each in the Python it is for."""
+
+StartPlugin = Callable[..., PluginProcess]
+"""``start(name, python="py312", transport="stdio", handlers=None)``: a plugin that runs until the end of the module."""
+
+
+def interpreter(name: str) -> Path:
+    """The Python of an environment; the test is skipped where there is none."""
+    if not (ENVIRONMENTS[name] / ".ready").exists():
+        pytest.skip(f"needs {ENVIRONMENTS[name].name}: make dify-venvs")
+    return ENVIRONMENTS[name] / "bin" / "python"
