@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 find_python = $(shell for python in python$(1) $$HOME/.pyenv/versions/$(1).*/bin/python; do \
 	if $$python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-vllm test-bge test-dify dify-venvs lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank constraints docs samples clean
+.PHONY: help demo test test-vllm test-bge test-dify dify-venvs lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank bench-dify constraints docs samples clean
 
 help:
 	@echo 'make demo           install, ingest samples/ and ask questions'
@@ -35,6 +35,7 @@ help:
 	@echo 'make bench-retrieval  measure retrieval beside LlamaIndex and Haystack, write docs/benchmarks.md;'
 	@echo '                    SETS="..." for some sets, printed only; the sets are in $$LLMFLOW_EVAL_DATA'
 	@echo 'make bench-rerank   measure what each reranking method costs on vLLM, with a random model on the CPU'
+	@echo 'make bench-dify     measure what the Dify plugin adds to a call of the server'
 	@echo 'make docs           write docs/configuration.md from the settings'
 	@echo 'make samples        build samples/documents/ from samples/source/'
 	@echo 'make constraints    pin the newest versions in $(CONSTRAINTS)'
@@ -78,6 +79,9 @@ bench-retrieval: $(VENV)/.core $(PEERS_VENV)/.ready
 
 bench-rerank: $(VENV)/.core $(VLLM_VENV)/.ready
 	@$(BIN)/python -m evaluation.rerank_cost --server tests/vllm/vllm_server.py
+
+bench-dify: $(VENV)/.core .venv-dify-py312/.ready
+	@$(BIN)/python -m evaluation.bench_dify --python .venv-dify-py312/bin/python
 
 docs: $(VENV)/.core
 	$(BIN)/python docs/generate.py

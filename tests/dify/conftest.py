@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from environments import PLUGINS, StartPlugin, interpreter
+from environments import ENVIRONMENTS, PLUGINS, StartPlugin, interpreter
 from llmflow_server import LLMFlowServer, llmflow_server
 
 from dify_plugins.tooling.daemon import PluginProcess, Transport
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of this folder, before any of them starts a server for nothing."""
+    missing = [folder.name for folder in ENVIRONMENTS.values() if not (folder / ".ready").exists()]
+    if missing:
+        skipped = pytest.mark.skip(reason=f"needs {' and '.join(missing)}: make dify-venvs")
+        for item in items:
+            if item.path.is_relative_to(Path(__file__).parent):
+                item.add_marker(skipped)
 
 
 @pytest.fixture(scope="session")
