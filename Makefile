@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 find_python = $(shell for python in python$(1) $$HOME/.pyenv/versions/$(1).*/bin/python; do \
 	if $$python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null; then echo $$python; break; fi; done)
 
-.PHONY: help demo test test-vllm test-bge test-dify dify-venvs lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank bench-dify constraints docs samples clean
+.PHONY: help demo test test-vllm test-bge test-dify dify-venvs dify lint services services-down venv vllm-cpu-venv bench-retrieval bench-rerank bench-dify constraints docs samples clean
 
 help:
 	@echo 'make demo           install, ingest samples/ and ask questions'
@@ -26,6 +26,8 @@ help:
 	@echo 'make test-vllm      run the tests against vLLM on the CPU in $(VLLM_VENV)'
 	@echo 'make test-bge       run the tests of the extra bge in $(BGE_VENV) (2 GB, 2 minutes; torch as make vllm-cpu-venv)'
 	@echo 'make test-dify      run the tests of the Dify plugins, in .venv-dify-py311 and .venv-dify-py312'
+	@echo 'make dify           check the Dify plugins and flows, write packages, offline packages and a bundle to dist/;'
+	@echo '                    KEY=name.private.pem signs them'
 	@echo 'make lint           ruff, mypy and the import contracts'
 	@echo 'make services       start PostgreSQL, Redis and an S3 server for the tests; . .services/env names them'
 	@echo 'make services-down  stop them and delete their data'
@@ -55,6 +57,12 @@ test-bge: $(BGE_VENV)/.ready
 
 test-dify: $(VENV)/.dev $(DIFY_VENVS)
 	@$(BIN)/python -m pytest tests/dify
+
+# The wheels of the offline packages are fetched once, into build/wheels.
+KEY :=
+dify: $(VENV)/.core
+	@$(BIN)/python -m dify_plugins.tooling validate
+	@$(BIN)/python -m dify_plugins.tooling build --offline $(if $(KEY),--key '$(KEY)')
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

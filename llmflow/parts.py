@@ -21,6 +21,7 @@ from llmflow.ingestion.pipeline import Ingester
 from llmflow.ingestion.training import EmbedderTrainer
 from llmflow.models.cross_encoder import open_cross_encoder
 from llmflow.models.embedder import Embedder, open_embedder
+from llmflow.models.gateway import Gateway
 from llmflow.models.llm import LLMClient
 from llmflow.pii.masker import Masker
 from llmflow.retrieval.head import HeadStages
@@ -197,6 +198,12 @@ class Parts:
     def llm(self) -> LLMClient | None:
         """The LLM's endpoint; None without one."""
         return LLMClient(self.settings.llm) if self.settings.llm.base_url else None
+
+    @cached_property
+    def gateway(self) -> Gateway | None:
+        """The LLM's endpoint for callers' own completions; None without one. Its event loop closes it."""
+        settings = self.settings.llm
+        return Gateway(settings.base_url, settings) if settings.base_url else None
 
     @cached_property
     def head(self) -> HeadStages:

@@ -21,6 +21,7 @@ from llmflow.retrieval.analysis import analyze_query
 from llmflow.retrieval.memory import question_terms
 from llmflow.retrieval.texts import TextRanking
 from llmflow.schema import Answer, Chunk, Document, RerankMode, RetrievalResult, Scope
+from llmflow.stores.graph import Neighbourhood
 from llmflow.stores.memory import Accepted, Memory, Origin
 from llmflow.tracing import in_own_context
 
@@ -96,7 +97,7 @@ class Runtime(Parts):
             ConflictError: the graph is switched off.
         """
         if self.linker is None:
-            raise ConflictError("there is no graph: graph.enabled is false", param="graph.enabled")
+            raise _no_graph()
         operator = Scope(self.settings.tenant, (self.settings.department,))
         with self.tracer.acting(operator), self.tracer.observe("rebuild-graph", kind="chain") as trace:
             documents: dict[str, list[Chunk]] = {}
@@ -128,6 +129,22 @@ class Runtime(Parts):
             self.tracer.observe("search", kind="chain", input=self.masker.mask(question).text),
         ):
             return self.retriever.retrieve(scope, question, top_k, threshold, documents, rerank, explain)
+
+    def neighbourhood(self, scope: Scope, entity: str, hops: int, limit: int) -> Neighbourhood:
+        """See :meth:`llmflow.stores.graph.GraphStore.neighbourhood`.
+
+        Raises:
+            ConflictError: the graph is switched off.
+        """
+        if self.graph is None:
+            raise _no_graph()
+        with (
+            self.tracer.acting(scope),
+            self.tracer.observe("graph", kind="retriever", input=self.masker.mask(entity).text, hops=hops) as trace,
+        ):
+            found = self.graph.neighbourhood(scope, entity, hops, limit)
+            trace.update(output={"chunks": len(found.about) + len(found.mentioned), "relations": len(found.relations)})
+            return found
 
     def remember(
         self,
@@ -226,6 +243,10 @@ class Runtime(Parts):
                 if isinstance(event, Finished):
                     step.update(output=event.answer.text, metadata=event.answer.timings_ms)
                 yield event
+
+
+def _no_graph() -> ConflictError:
+    return ConflictError("there is no graph: graph.enabled is false", param="graph.enabled")
 
 
 def _cited(answer: Answer) -> dict[str, list[str]]:

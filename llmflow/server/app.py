@@ -77,3 +77,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.to_thread(app.state.jobs.stop, drain_s), asyncio.to_thread(app.state.conversations.close, drain_s)
     )
     await asyncio.to_thread(app.state.workers.close)
+    if app.state.runtime.gateway is not None:
+        await app.state.runtime.gateway.aclose()

@@ -18,7 +18,7 @@ from llmflow.schema import (
     RetrievalResult,
     StageScore,
 )
-from llmflow.server.forms import AnswerResponse
+from llmflow.server.forms import AnswerResponse, ChunkAbout, ChunkMentioning, GraphRelation, GraphSearchResponse
 from llmflow.tracing import Score, Trace, TraceNode, TraceSummary
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -85,6 +85,14 @@ ANSWER = AnswerResponse(
     retrieval=RETRIEVAL,
     timings_ms={"extract": 3.1, "mask": 0.4, "total": 3.6},
     trace_id=TRACE_ID,
+)
+
+NEIGHBOURHOOD = GraphSearchResponse(
+    "휴가규정",
+    ("work",),
+    (ChunkAbout(CHUNK.id, _DOCUMENT_ID, CHUNK.document_name, "work"),),
+    (ChunkMentioning("c4ca4238a0b923820dcc509a6f75849b", "c81e728d9d4c2f636f067f89cc14862c", "취업규칙.docx", 0.9),),
+    (GraphRelation(1, "취업규칙 제12조", "refers_to", "휴가규정", 1.0, "c4ca4238a0b923820dcc509a6f75849b"),),
 )
 
 EVENTS = f"""event: delta

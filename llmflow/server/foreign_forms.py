@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from llmflow.schema import Citation, Degradation
 from llmflow.server.forms import MetadataCondition, with_example
@@ -37,18 +37,30 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = False
 
 
-class CompletionRequest(BaseModel):
-    """A chat completion in OpenAI's form; fields that mean nothing here (temperature, tools, ...) are ignored."""
+class AnyCompletionRequest(BaseModel):
+    """A chat completion in OpenAI's form, with any of its fields.
 
-    model_config = with_example(
+    For `llmflow` only text is read, `n` may only be 1, and fields that mean nothing here (temperature, tools, ...)
+    are ignored. Another model's endpoint gets all of it as it is.
+    """
+
+    model_config = ConfigDict(extra="allow") | with_example(
         {"model": "llmflow", "messages": [{"role": "user", "content": "연차휴가는 며칠까지 이월되나요?"}]}
     )
 
-    model: str = Field(examples=["llmflow"])
+    model: str = Field(description="`llmflow`, or another that `GET /v1/models` lists.", examples=["llmflow"])
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    stream: bool | None = Field(False, description="Send the answer as events while it is made.")
+
+
+class CompletionRequest(BaseModel):
+    """What LLMFlow itself reads of a chat completion; further fields are ignored."""
+
+    model: str
     messages: list[ChatMessage] = Field(min_length=1)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: int | None = Field(1, description="Only 1: there is one answer to a question.", examples=[1])
+    n: int | None = 1
 
 
 class CompletionMessage(BaseModel):
@@ -77,6 +89,18 @@ class Usage(BaseModel):
     total_tokens: int
 
 
+class EndpointCompletion(BaseModel):
+    """A chat completion as the endpoint of another model writes it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+
+
 class CompletionDetails(BaseModel):
     """What is known of the answer beside its text."""
 
@@ -99,19 +123,32 @@ class Completion(BaseModel):
 
 
 class Model(BaseModel):
-    """A model in OpenAI's form."""
+    """A model in OpenAI's form; ``kind``, ``parent`` and ``max_model_len`` say more."""
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    kind: Literal["answers", "student", "adapter"] = Field(
+        description="`answers`: answers from the documents; `student`: a model of the LLM endpoint; `adapter`: a LoRA"
+        " adapter of one."
+    )
+    parent: str | None = Field(None, description="The model an adapter belongs to.")
+    max_model_len: int | None = Field(None, description="Tokens of prompt and answer together, where that is known.")
+
+
+class Details(BaseModel):
+    """What is known beside the result."""
+
+    degradations: list[Degradation]
 
 
 class ModelList(BaseModel):
-    """The models there are."""
+    """The models there are; ``llmflow`` is ours."""
 
     object: Literal["list"]
     data: list[Model]
+    llmflow: Details
 
 
 class RetrievalSetting(BaseModel):
@@ -203,12 +240,6 @@ class RerankUsage(BaseModel):
     total_tokens: int
 
 
-class RerankDetails(BaseModel):
-    """What is known of the ranking beside the results."""
-
-    degradations: list[Degradation]
-
-
 class RerankResponse(BaseModel):
     """Texts in order of relevance; ``llmflow`` is ours."""
 
@@ -216,7 +247,7 @@ class RerankResponse(BaseModel):
     model: str
     results: list[RerankResult]
     usage: RerankUsage
-    llmflow: RerankDetails
+    llmflow: Details
 
 
 class EmbeddingsRequest(BaseModel):

@@ -111,6 +111,83 @@ class AnswerResponse(Answer):
         return cls(**values, cached=finished.cache == "hit")
 
 
+class GraphSearchRequest(_Request):
+    """A search around an entity of the graph."""
+
+    model_config = with_example({"entity": "재택근무 규정", "hops": 2})
+
+    entity: str = Field(min_length=1, max_length=500, examples=["재택근무 규정"])
+    hops: Literal[1, 2] = Field(1, description="Relations from the entity to what is listed.", examples=[2])
+    limit: int = Field(20, ge=1, le=100, description="Rows of each kind at most.", examples=[20])
+    departments: Departments = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAbout:
+    """A passage that is about the entity; ``role`` says how."""
+
+    chunk_id: str
+    document_id: str
+    document_name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkMentioning:
+    """A passage that names the entity."""
+
+    chunk_id: str
+    document_id: str
+    document_name: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRelation:
+    """A relation between two entities, as a passage states it; ``hop`` counts from the entity searched for."""
+
+    hop: int
+    subject: str
+    relation: str
+    object: str
+    weight: float
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSearchResponse:
+    """What the documents say of an entity."""
+
+    name: str
+    types: tuple[str, ...]
+    about: tuple[ChunkAbout, ...]
+    mentioned: tuple[ChunkMentioning, ...]
+    relations: tuple[GraphRelation, ...]
+
+
+class TokenizeRequest(_Request):
+    """A prompt whose tokens are to be counted: `messages`, or `prompt`."""
+
+    model_config = with_example(
+        {"model": "llmflow", "messages": [{"role": "user", "content": "연차휴가는 며칠까지 이월되나요?"}]}
+    )
+
+    model: str = Field(description="`llmflow`, or another that `GET /v1/models` lists.", examples=["llmflow"])
+    messages: list[dict[str, Any]] | None = Field(None, min_length=1, description="A chat, in OpenAI's form.")
+    prompt: str | None = Field(None, description="A text.", examples=["연차휴가"])
+    tools: list[dict[str, Any]] | None = Field(None, description="Tools the chat may use, in OpenAI's form.")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizeResponse:
+    """Tokens of the prompt; ``exact`` where the model's own tokenizer counted them, else an estimate."""
+
+    model: str
+    count: int
+    max_model_len: int | None
+    exact: bool
+
+
 class MaskRequest(_Request):
     """A text to mask."""
 

@@ -31,7 +31,7 @@ def event(name: str | None, data: Any) -> ServerSentEvent:
 
 def events_response(
     request: Request,
-    events: AsyncGenerator[ServerSentEvent, None],
+    events: AsyncGenerator[ServerSentEvent, None] | AsyncGenerator[bytes, None],
     error_name: str | None = "error",
     *,
     finishes: bool = True,
@@ -42,11 +42,12 @@ def events_response(
     themselves have most of ``server.drain_s`` to do so; others end at once.
 
     Args:
+        events: events, or the bytes of whole ones.
         error_name: the name of an exception's event; None for one without a name.
         finishes: whether the events finish soon by themselves.
     """
 
-    async def guarded() -> AsyncIterator[ServerSentEvent]:
+    async def guarded() -> AsyncIterator[ServerSentEvent | bytes]:
         async with aclosing(events):
             try:
                 async for each in events:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -34,15 +35,22 @@ def started(folder: Path, model_url: str, drain_s: int) -> tuple[dict[str, str],
     return env, {"Authorization": f"Bearer {key}"}
 
 
-def ask(process: Process, headers: dict[str, str]) -> tuple[str, float]:
+ANSWER = "/v1/answer", {"question": QUESTION, "stream": True, "cache": False}
+PASSED = (
+    "/v1/chat/completions",
+    {"model": "llmflow-student", "messages": [{"role": "user", "content": QUESTION}], "stream": True},
+)
+
+
+def ask(process: Process, headers: dict[str, str], request: tuple[str, dict[str, Any]] = ANSWER) -> tuple[str, float]:
     """What came of an answer during which the server was told to stop, and seconds until its end."""
     text, told = "", 0.0
-    body = {"question": QUESTION, "stream": True, "cache": False}
+    path, body = request
     try:
-        with httpx.stream("POST", f"{process.url()}/v1/answer", json=body, headers=headers, timeout=30) as response:
+        with httpx.stream("POST", process.url() + path, json=body, headers=headers, timeout=30) as response:
             for line in response.iter_lines():
                 text += line + "\n"
-                if not told and line.startswith("event: delta"):
+                if not told and line.startswith(("event: delta", "data: ")):
                     process.process.send_signal(signal.SIGTERM)
                     told = time.monotonic()
     except httpx.TransportError:
@@ -56,6 +64,16 @@ def test_an_answer_under_way_is_finished(tmp_path: Path, model: tuple[Model, str
     with running(env, tmp_path, "serve") as process:
         text, seconds = ask(process, headers)
         assert "event: finished" in text
+        assert seconds > 1
+        assert process.process.wait(10) == 0
+
+
+def test_a_passed_answer_under_way_is_finished(tmp_path: Path, model: tuple[Model, str]) -> None:
+    model[0].pieces, model[0].pause_s = [f"{n} " for n in range(8)], 0.25
+    env, headers = started(tmp_path, model[1], drain_s=20)
+    with running(env, tmp_path, "serve") as process:
+        text, seconds = ask(process, headers, PASSED)
+        assert text.endswith("data: [DONE]\n\n")
         assert seconds > 1
         assert process.process.wait(10) == 0
 

@@ -60,6 +60,7 @@ TAKES: Mapping[tuple[str, str], tuple[Request, ...]] = {
         Request("department", {"query": QUESTION, "departments": [ID]}),
         Request("document", {"query": QUESTION, "filter": CONDITION}),
     ),
+    ("POST", "/v1/graph/search"): (Request("department", {"entity": "자수정코끼리 규정", "departments": [ID]}),),
     ("POST", "/v1/answer"): (Request("department", {"question": QUESTION, "departments": [ID]}),),
     ("POST", "/retrieval"): (
         Request("department", {"knowledge_id": ID, "query": QUESTION}),

@@ -86,6 +86,7 @@ class VllmServer:
             "--max-num-seqs": "32",
             "--max-loras": "2",
             "--max-lora-rank": "8",
+            "--tool-call-parser": "hermes",
         }
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -95,6 +96,7 @@ class VllmServer:
                     models / "base",
                     "--enforce-eager",
                     "--enable-lora",
+                    "--enable-auto-tool-choice",
                     *(word for pair in words.items() for word in pair),
                 ],
                 env={**os.environ, **VARIABLES},

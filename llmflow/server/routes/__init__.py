@@ -11,6 +11,7 @@ from llmflow.server.routes import (
     dify,
     documents,
     feedback,
+    graph,
     health,
     jobs,
     me,
@@ -19,6 +20,7 @@ from llmflow.server.routes import (
     page,
     pii,
     retrieval,
+    served,
     traces,
 )
 
@@ -26,7 +28,7 @@ from llmflow.server.routes import (
 def routers() -> list[APIRouter]:
     """All routes, in the order of the documentation."""
     modules = (
-        retrieval, answer, completions, chat, documents, jobs, dify, models, pii, feedback, memory, traces, me, health,
-        page,
+        retrieval, graph, answer, completions, served, chat, documents, jobs, dify, models, pii, feedback, memory,
+        traces, me, health, page,
     )  # fmt: skip
     return [module.router for module in modules]

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions: what any chat client can talk to.
+"""OpenAI's chat completions: what any chat client can talk to, and the endpoint's own models behind it.
 
 Form: https://platform.openai.com/docs/api-reference/chat. The answer's evidence is in
 ``message.citations``, what else is known of it in the top-level ``llmflow``.
@@ -14,45 +14,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from sse_starlette import ServerSentEvent
 
 from llmflow.conversation.messages import ChatMessage
-from llmflow.errors import InvalidInputError, NotFoundError
+from llmflow.errors import InvalidInputError
 from llmflow.generation.answer import AnswerEvent, Discarded, Finished, TextDelta
 from llmflow.korean import count_tokens
 from llmflow.schema import Answer
 from llmflow.server import examples
 from llmflow.server.answers import answer_events, whole_answer
 from llmflow.server.auth import Reader
-from llmflow.server.foreign_forms import Completion, CompletionRequest, ModelList
-from llmflow.server.openapi import content, errors
+from llmflow.server.foreign_forms import AnyCompletionRequest, Completion, CompletionRequest, EndpointCompletion
+from llmflow.server.openapi import errors
+from llmflow.server.passing import PassedOn
+from llmflow.server.routes.served import MODEL, no_endpoint
 from llmflow.server.sse import MEDIA_TYPE, event, events_response
 
 router = APIRouter(tags=["chat"])
-
-MODEL = "llmflow"
-_MODEL = {"id": MODEL, "object": "model", "created": 1_767_225_600, "owned_by": "llmflow"}
-_MODELS = {"object": "list", "data": [_MODEL]}
-
-
-@router.get(
-    "/v1/models",
-    operation_id="list_models",
-    summary="Models",
-    response_model=ModelList,
-    responses={200: {"description": "Successful response", **content(_MODELS)}, **errors()},
-)
-async def models(caller: Reader) -> Response:
-    """The only model, `llmflow`."""
-    return JSONResponse(_MODELS)
 
 
 @router.post(
     "/v1/chat/completions",
     operation_id="create_chat_completion",
     summary="Chat completion",
-    response_model=Completion,
+    response_model=Completion | EndpointCompletion,
     responses={
         200: {
             "description": "Successful response",
@@ -64,25 +52,40 @@ async def models(caller: Reader) -> Response:
         **errors(404),
     },
 )
-async def complete(request: Request, caller: Reader, body: CompletionRequest) -> Response:
-    """Answer the last user message from the documents; earlier messages are the conversation so far.
+async def complete(request: Request, caller: Reader, body: AnyCompletionRequest) -> Response:
+    """`llmflow` answers the last user message from the documents; earlier messages are the conversation so far.
 
-    Fields of OpenAI's that mean nothing here are ignored. `message.citations` (streamed: in the last
-    chunk's `delta.citations`) are the evidence; `llmflow` has mode, trace id, degradations and
-    unsupported sentences. A failing LLM voids streamed text: the chunk's `llmflow.discarded` says so.
+    Any other model that `GET /v1/models` lists gets the request as it is (tools, `response_format` and all), and its
+    answer comes back as it is.
+
+    `llmflow` ignores fields of OpenAI's that mean nothing to it. `message.citations` (streamed: in the last chunk's
+    `delta.citations`) are the evidence; `llmflow` has mode, trace id, degradations and unsupported sentences. A failing
+    LLM voids streamed text: the chunk's `llmflow.discarded` says so.
     """
-    *said, question = _conversation(body)
-    completion = _Completion(body, sum(message.tokens for message in (*said, question)))
+    if body.model != MODEL:
+        runtime = request.app.state.runtime
+        if runtime.gateway is None:
+            raise no_endpoint(body.model)
+        return PassedOn(request, runtime.gateway, caller.scope, body.model, await request.body(), body.messages)
+    asked = _own(body)
+    *said, question = _conversation(asked)
+    completion = _Completion(asked, sum(message.tokens for message in (*said, question)))
     events = answer_events(request, caller.scope, question.content, said=said)
     if body.stream:
         return events_response(request, completion.chunks(events), error_name=None)
     return JSONResponse(completion.whole((await whole_answer(events)).answer))
 
 
+def _own(body: AnyCompletionRequest) -> CompletionRequest:
+    """What we read of a request."""
+    try:
+        return CompletionRequest.model_validate(body.model_dump(exclude_unset=True))
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
+
+
 def _conversation(body: CompletionRequest) -> list[ChatMessage]:
     """What users and we said; the question is the last."""
-    if body.model != MODEL:
-        raise NotFoundError(f"there is no model {body.model!r}; the only one is {MODEL!r}", param="model")
     if body.n not in (None, 1):
         raise InvalidInputError(f"n is {body.n}; allowed is 1, as there is one answer to a question", param="n")
     asked = [number for number, message in enumerate(body.messages) if message.role == "user"]

@@ -24,7 +24,7 @@ from llmflow.server.foreign_forms import (
     RerankResponse,
 )
 from llmflow.server.openapi import content, errors
-from llmflow.server.routes.completions import MODEL
+from llmflow.server.routes.served import MODEL
 from llmflow.server.workers import in_worker
 
 router = APIRouter(tags=["models"])

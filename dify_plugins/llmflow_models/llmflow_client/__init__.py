@@ -1,0 +1,1 @@
+"""The LLMFlow server as this plugin talks to it."""

@@ -1,0 +1,1 @@
+"""Plan, work, review, write: how a question over several steps is answered with tools."""

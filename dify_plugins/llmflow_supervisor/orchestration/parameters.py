@@ -1,0 +1,84 @@
+"""The strategy's parameters, as Dify sends them, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dify_plugin.core.runtime import Session
+from dify_plugin.interfaces.agent import AgentModelConfig, ToolEntity
+from pydantic import ValidationError
+
+from orchestration.errors import SupervisorError
+from orchestration.model import Model
+from orchestration.prompts import Prompts
+from orchestration.reading import language_of
+from orchestration.run import Run
+from orchestration.toolbox import Toolbox
+from orchestration.words import WORDS, Words
+
+_ITERATIONS = range(1, 31)
+_DEFAULT_ITERATIONS = 6
+
+
+def new_run(session: Session, parameters: Mapping[str, Any]) -> Run:
+    """A run over the parameters of ``strategies/supervisor.yaml``.
+
+    Raises:
+        SupervisorError: one of them cannot be used; in the language of the query.
+    """
+    query = str(parameters.get("query") or "").strip()
+    instruction = str(parameters.get("instruction") or "").strip()
+    language = language_of(query or instruction)
+    words = WORDS[language]
+    if not query:
+        raise SupervisorError(words.no_query)
+    maximum_rounds = _iterations(parameters.get("maximum_iterations"), words)
+    tools = [_tool(tool, words) for tool in parameters.get("tools") or ()]
+    if not tools:
+        raise SupervisorError(words.no_tools)
+    config = _model(parameters.get("model"), words)
+    return Run(
+        question=query,
+        prompts=Prompts(language, instruction),
+        words=words,
+        history=config.history_prompt_messages,
+        model=Model(session, config, words),
+        tools=Toolbox(session, tools, words),
+        maximum_rounds=maximum_rounds,
+    )
+
+
+def _iterations(value: Any, words: Words) -> int:
+    if value is None or value == "":
+        return _DEFAULT_ITERATIONS
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number not in _ITERATIONS:
+        raise SupervisorError(words.bad_iterations.format(value=value))
+    return int(number)
+
+
+def _tool(value: Any, words: Words) -> ToolEntity:
+    try:
+        return ToolEntity.model_validate(value)
+    except ValidationError as error:
+        identity = value.get("identity") if isinstance(value, Mapping) else None
+        name = identity.get("name") if isinstance(identity, Mapping) else value
+        raise SupervisorError(words.bad_tool.format(name=name, reason=_first(error))) from None
+
+
+def _model(value: Any, words: Words) -> AgentModelConfig:
+    try:
+        return AgentModelConfig.model_validate(value)
+    except (ValidationError, TypeError, KeyError) as error:
+        reason = _first(error) if isinstance(error, ValidationError) else type(error).__name__
+        raise SupervisorError(words.bad_model.format(reason=reason)) from None
+
+
+def _first(error: ValidationError) -> str:
+    """Where a value is wrong, and why."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

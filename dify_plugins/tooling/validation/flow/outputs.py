@@ -1,0 +1,62 @@
+"""The variables that a node gives."""
+
+from __future__ import annotations
+
+from dify_plugins.tooling.validation.flow import nodes
+from dify_plugins.tooling.validation.flow.catalogue import Catalogue
+from dify_plugins.tooling.validation.flow.flow import FlowNode
+from dify_plugins.tooling.validation.rules.outputs import RESERVED
+
+_FIXED: dict[type[nodes.NodeData], set[str]] = {
+    nodes.End: set(),
+    nodes.Answer: {"answer", "files"},
+    nodes.HttpRequest: {"status_code", "body", "headers", "files"},
+    nodes.IfElse: {"result", "selected_case_id"},
+    nodes.Template: {"output"},
+    nodes.QuestionClassifier: {"class_name", "class_label", "class_id", "usage"},
+    nodes.DocumentExtractor: {"text"},
+    nodes.ListOperator: {"result", "first_record", "last_record"},
+    nodes.Assigner: set(),
+    nodes.Iteration: {"output"},
+    nodes.IterationStart: set(),
+    nodes.KnowledgeRetrieval: {"result", "files"},
+}
+_ERROR = {"error_message", "error_type"}
+SYSTEM = {"files", "user_id", "app_id", "workflow_id", "workflow_run_id", "timestamp"}
+SYSTEM_OF_CHAT = SYSTEM | {"query", "conversation_id", "dialogue_count"}
+
+
+def outputs(node: FlowNode, catalogue: Catalogue) -> set[str] | None:
+    """The variables of a node; none where a plugin of others decides them."""
+    names = _names(node.data, catalogue)
+    return names | _ERROR if names is not None and node.data.error_strategy else names
+
+
+def _names(data: nodes.NodeData, catalogue: Catalogue) -> set[str] | None:
+    match data:
+        case nodes.Start():
+            return {variable.variable for variable in data.variables}
+        case nodes.Llm():
+            structured = data.structured_output_enabled or data.structured_output_switch_on
+            return {"text", "reasoning_content", "usage", "finish_reason", "files"} | (
+                {"structured_output"} if structured else set()
+            )
+        case nodes.Code():
+            return set(data.outputs)
+        case nodes.ParameterExtractor():
+            return {parameter.name for parameter in data.parameters} | {"__is_success", "__reason", "__usage"}
+        case nodes.VariableAggregator():
+            groups = data.advanced_settings
+            if groups and groups.group_enabled:
+                return {group.group_name for group in groups.groups}
+            return {"output"}
+        case nodes.Tool():
+            tool = catalogue.tools.get(data.provider_id, {}).get(data.tool_name)
+            return {*RESERVED, *(tool.output_schema.properties if tool.output_schema else ())} if tool else None
+        case nodes.Agent():
+            found = catalogue.strategies.get(data.agent_strategy_provider_name, {}).get(data.agent_strategy_name)
+            if not found:
+                return None
+            return {*RESERVED, "usage", *(found.output_schema.properties if found.output_schema else ())}
+        case _:
+            return _FIXED[type(data)]

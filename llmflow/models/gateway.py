@@ -1,0 +1,255 @@
+"""The models of the LLM's endpoint for callers of LLMFlow: what it serves, and its completions as it writes them.
+
+:class:`~llmflow.models.llm.LLMClient` asks what LLMFlow itself wants to know. Here the question is a caller's and
+may take minutes, so that it takes no thread; nothing is tried again, as the caller's own client does that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from llmflow.errors import InvalidInputError, LLMFlowError, NotFoundError, UpstreamError
+from llmflow.models.breaker import CircuitBreaker
+from llmflow.models.passing import Endpoint, PassedAnswer
+from llmflow.models.serving import RETRIED_STATUS, excerpt, retry_after_s
+from llmflow.settings import LLMSettings
+
+if TYPE_CHECKING:
+    import httpx
+
+SHORT_S = 3.0
+"""Seconds for what a caller waits for in passing: a list of models, a count of tokens."""
+
+_NO_SUCH_PATH = frozenset({404, 405, 501})
+_KEPT_S = 2.0
+"""Seconds a connection may be idle: less than vLLM allows (5), lest it closes one just as it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model of the endpoint. ``parent`` is the model an adapter belongs to; ``created`` is a Unix time."""
+
+    id: str
+    owned_by: str
+    created: int = 0
+    parent: str | None = None
+    max_model_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """Tokens of a prompt as its model reads it; ``count`` is None where the endpoint does not tell."""
+
+    count: int | None
+    max_model_len: int | None
+
+
+class Gateway:
+    """The endpoint at ``base_url``, for one event loop; its circuit breaker is that of passed completions.
+
+    Args:
+        base_url: ``settings.base_url``, which is set.
+    """
+
+    def __init__(self, base_url: str, settings: LLMSettings) -> None:
+        self.breaker = CircuitBreaker(settings)
+        self._settings = settings
+        self._endpoint = Endpoint(base_url.rstrip("/"), settings.timeout_s)
+        self._served: Mapping[str, ServedModel] = {}
+
+    async def models(self, within_s: float = SHORT_S) -> tuple[ServedModel, ...]:
+        """What the endpoint serves now; of one that keeps no list, the model of the settings.
+
+        Raises:
+            UpstreamError: it does not tell within ``within_s``.
+        """
+        try:
+            listed = _models_in(await self._json("GET", f"{self._endpoint.url}/models", within_s))
+        except UpstreamError as error:
+            if error.details.get("status") not in _NO_SUCH_PATH:
+                raise
+            listed = (ServedModel(self._settings.model, "unknown"),)
+        if listed is None:
+            raise self._endpoint.error("sent no list of models; check that llm.base_url is an OpenAI-compatible API")
+        self._served = {model.id: model for model in listed}
+        return listed
+
+    async def open(self, model: str, body: bytes) -> PassedAnswer:
+        """Send a chat completion's request on; the answer's beginning is there, and the caller closes it.
+
+        Args:
+            model: what ``body`` asks for.
+            body: the request as it came, JSON.
+
+        Raises:
+            InvalidInputError: the endpoint refuses the request; the message has its words.
+            NotFoundError: it serves no such model; the message names those it serves.
+            UpstreamError: it cannot be reached, fails, is silent for ``timeout_s``, or its breaker is open.
+        """
+        if wait := self.breaker.wait_s():
+            raise self._endpoint.error(
+                f"failed {self._settings.breaker_failures} times within {self._settings.breaker_window_s:g} s and is"
+                f" left alone for {wait:.0f} s; look at its log",
+                retry_after_s=round(wait, 3),
+            )
+        try:
+            await self.served(model, self._settings.timeout_s)
+            answer = await self._send("POST", f"{self._endpoint.url}/chat/completions", body)
+        except LLMFlowError as error:
+            self._tell(error)
+            raise await self._explained(error, model) from error.__cause__
+        self._tell(None)
+        return PassedAnswer(answer, self._endpoint, self._tell)
+
+    async def count_tokens(self, model: str, prompt: Mapping[str, Any]) -> TokenCount:
+        """Tokens of a prompt; only vLLM tells.
+
+        Args:
+            model: one of the endpoint's.
+            prompt: ``prompt``, or ``messages`` with perhaps ``tools``.
+
+        Raises:
+            InvalidInputError: the endpoint refuses the prompt; the message has its words.
+            NotFoundError: it serves no such model.
+        """
+        window = None
+        body = json.dumps({"model": model, **prompt}).encode()
+        try:
+            served = await self.served(model)
+            window = served.max_model_len
+            if served.owned_by == "vllm":  # its own paths are above /v1
+                found = await self._json("POST", f"{self._endpoint.url.removesuffix('/v1')}/tokenize", SHORT_S, body)
+                return TokenCount(int(found["count"]), found.get("max_model_len", window))
+        except UpstreamError as error:
+            if isinstance(explained := await self._explained(error, model), NotFoundError):
+                raise explained from None
+        except (LookupError, TypeError, ValueError):
+            pass  # no count
+        return TokenCount(None, window)
+
+    async def served(self, model: str, within_s: float = SHORT_S) -> ServedModel:
+        """A model by its name. One the last list had may have gone since.
+
+        Raises:
+            NotFoundError: it is not served; the message names those that are.
+            UpstreamError: the endpoint does not tell within ``within_s``.
+        """
+        if model not in self._served:
+            await self.models(within_s)
+        if model not in self._served:
+            raise self._unknown(model)
+        return self._served[model]
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if (http := self.__dict__.pop("_http", None)) is not None:
+            await http.aclose()
+
+    async def _explained(self, error: LLMFlowError, model: str) -> LLMFlowError:
+        """``error``, unless the endpoint means that the model has gone."""
+        if error.details.get("status") != 404:
+            return error
+        try:
+            await self.models()
+        except UpstreamError as away:
+            return away
+        return error if model in self._served else self._unknown(model)
+
+    def _unknown(self, model: str) -> NotFoundError:
+        names = ", ".join(map(repr, self._served)) or "none"
+        return NotFoundError(f"there is no model {model!r}; the LLM endpoint serves {names}", param="model")
+
+    async def _json(self, method: str, url: str, within_s: float, body: bytes | None = None) -> Any:
+        try:
+            async with asyncio.timeout(within_s):
+                answer = PassedAnswer(await self._send(method, url, body), self._endpoint, lambda _: None)
+                async with aclosing(answer):
+                    return json.loads(await answer.read())
+        except TimeoutError:
+            raise self._endpoint.error(f"gave no answer within {within_s:g} s; look at its load") from None
+
+    async def _send(self, method: str, url: str, body: bytes | None = None) -> httpx.Response:
+        """A response that is a success, its content not read yet."""
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        with self._endpoint.called():
+            response = await self._http.send(
+                self._http.build_request(method, url, content=body, headers=headers), stream=True
+            )
+            if response.status_code == 200:
+                return response
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        raise self._refusal(response)
+
+    def _refusal(self, response: httpx.Response) -> LLMFlowError:
+        status, (words, param) = response.status_code, _words(response.text)
+        if status in (400, 413, 422):
+            return InvalidInputError(f"the LLM endpoint refuses the request: {words}", param=param)
+        details: dict[str, Any] = {"status": status}
+        if (wait := retry_after_s(response.headers)) is not None:
+            details["retry_after_s"] = wait
+        match status:
+            case 401 | 403:
+                advice = "check llm.api_key"
+            case 404:
+                advice = "check llm.base_url (it usually ends in /v1)"
+            case _:
+                advice = "try later or look at its log"
+        return self._endpoint.error(f"answered HTTP {status} ({excerpt(words)}); {advice}", **details)
+
+    def _tell(self, error: LLMFlowError | None) -> None:
+        """Tell the breaker how a call went: an endpoint that refuses a call works."""
+        status = error.details.get("status") if error else None
+        if isinstance(error, UpstreamError) and (status is None or status in RETRIED_STATUS):
+            self.breaker.failed()
+        else:
+            self.breaker.succeeded()
+
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        import httpx
+
+        key = self._settings.api_key
+        return httpx.AsyncClient(
+            headers={"Accept-Encoding": "identity"}
+            | ({"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}),
+            timeout=httpx.Timeout(self._settings.timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEPT_S),
+        )
+
+
+def _models_in(listed: Any) -> tuple[ServedModel, ...] | None:
+    """The models of a list in OpenAI's form, adapters with the window of their parent; None if it is no such list."""
+    try:
+        entries = {str(each["id"]): each for each in listed["data"]}
+        return tuple(
+            ServedModel(
+                name,
+                str(each.get("owned_by") or "unknown"),
+                int(each.get("created") or 0),
+                each.get("parent"),
+                each.get("max_model_len") or entries.get(each.get("parent"), {}).get("max_model_len"),
+            )
+            for name, each in entries.items()
+        )
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _words(text: str) -> tuple[str, str | None]:
+    """What an endpoint says of an error, and the argument it blames."""
+    try:
+        body = json.loads(text)
+        error = body.get("error", body)
+        param = error.get("param")
+        return str(error["message"]), param if isinstance(param, str) else None
+    except (ValueError, LookupError, AttributeError):
+        return excerpt(text), None

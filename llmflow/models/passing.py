@@ -1,0 +1,148 @@
+"""An endpoint's answer on its way to a caller: the bytes it sent, watched for how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmflow.errors import UpstreamError
+from llmflow.models.llm_streaming import Usage
+from llmflow.models.serving import excerpt
+
+if TYPE_CHECKING:
+    import httpx
+
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The LLM's endpoint as errors tell of it; it may be silent for ``timeout_s``."""
+
+    url: str
+    timeout_s: float
+
+    def error(self, what: str, **details: Any) -> UpstreamError:
+        """It did not do its part."""
+        return UpstreamError(f"LLM endpoint {self.url}: {what}", param="llm.base_url", **details)
+
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """Failures of httpx as :class:`UpstreamError`."""
+        import httpx
+
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise self.error(
+                f"said nothing for llm.timeout_s={self.timeout_s:g} s; check that it is up and look at its load"
+            ) from error
+        except httpx.RequestError as error:
+            raise self.error(
+                f"{error or type(error).__name__}; check that the server runs and that llm.base_url is right"
+            ) from error
+        except httpx.InvalidURL as error:
+            raise self.error(f"is no valid address ({error}); correct llm.base_url") from error
+
+
+class PassedAnswer:
+    """A whole answer or a stream of events, whose beginning is there. Whoever has it closes it.
+
+    ``usage`` is what the endpoint said of tokens, and ``failure`` what it said of an error, so far.
+    """
+
+    def __init__(
+        self, response: httpx.Response, endpoint: Endpoint, on_failure: Callable[[UpstreamError], None]
+    ) -> None:
+        self.usage: Usage | None = None
+        self.failure: str | None = None
+        self._response = response
+        self._endpoint = endpoint
+        self._on_failure = on_failure
+        self._ended = False
+        self._done = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it comes as events."""
+        return "text/event-stream" in self._response.headers.get("content-type", "")
+
+    async def read(self) -> bytes:
+        """The whole answer, JSON.
+
+        Raises:
+            UpstreamError: it breaks off, is late, or is no JSON.
+        """
+        content_type = self._response.headers.get("content-type", "")
+        with self._watched():
+            content = b"".join([part async for part in self._response.aiter_bytes()])
+            if "json" not in content_type or not self._note(content):
+                raise self._endpoint.error(
+                    f"answered with {content_type or 'no content type'} instead of JSON"
+                    f" ({excerpt(content.decode(errors='replace'))}); check that llm.base_url is an OpenAI-compatible"
+                    " API (it usually ends in /v1)"
+                )
+        return content
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """The bytes as they were sent, cut between events only.
+
+        Raises:
+            UpstreamError: it breaks off or is late; whole events were given before.
+        """
+        rest = b""
+        with self._watched():
+            async for part in self._response.aiter_bytes():
+                rest += part
+                ends = [found.end() for found in _BLANK_LINE.finditer(rest)]
+                if ends:
+                    events, rest = rest[: ends[-1]], rest[ends[-1] :]
+                    self._note_events(events)
+                    yield events
+                    if self._done:
+                        return
+            self._note_events(rest)
+            if not (self._ended or self._done):
+                raise self._endpoint.error("broke off before the answer's end; look at its log")
+        if rest:
+            yield rest
+
+    async def aclose(self) -> None:
+        """Close the connection; an endpoint that is still writing notices."""
+        await self._response.aclose()
+
+    def _note_events(self, events: bytes) -> None:
+        for line in events.splitlines():
+            if line.startswith(b"data:"):
+                data = line[5:].strip()
+                self._done |= data == b"[DONE]"
+                self._note(data)
+
+    def _note(self, data: bytes) -> bool:
+        """Keep what JSON says of tokens, errors and the end; False if it is none."""
+        try:
+            said = json.loads(data)
+        except ValueError:
+            return False
+        try:
+            if error := said.get("error"):
+                self.failure, self._ended = excerpt(json.dumps(error, ensure_ascii=False)), True
+            if usage := said.get("usage"):
+                self.usage = Usage(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0))
+            self._ended |= any(choice.get("finish_reason") for choice in said.get("choices") or ())
+        except (LookupError, TypeError, ValueError, AttributeError):
+            pass  # another form than we know: the caller's business
+        return True
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            with self._endpoint.called():
+                yield
+        except UpstreamError as error:
+            self._on_failure(error)
+            raise

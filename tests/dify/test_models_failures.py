@@ -1,0 +1,197 @@
+"""What a user of Dify reads when the server is away, slow, refuses or is none at all."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from chat_server import Reply, piece
+from conftest import StartPlugin
+from llmflow_server import LLMFlowServer
+from model_calls import ModelCalls, said
+from scripted_endpoint import ScriptedEndpoint, as_json, streamed
+
+from dify_plugins.tooling.daemon import MAX_LINE, PluginError
+
+HTML = Reply([b"<html>hello</html>"], 200, {"Content-Type": "text/html"})
+
+
+@pytest.fixture
+def endpoint() -> Iterator[ScriptedEndpoint]:
+    """In the place of a server."""
+    with ScriptedEndpoint().running() as running:
+        yield running
+
+
+@pytest.fixture
+def calls(start_plugin: StartPlugin, endpoint: ScriptedEndpoint, python: str) -> ModelCalls:
+    """The plugin in each environment, before that endpoint."""
+    credentials = {"base_url": endpoint.url, "api_key": "llmflow_key", "language": "ko", "timeout_s": "2"}
+    return ModelCalls(start_plugin("llmflow_models", python), credentials)
+
+
+def in_english(calls: ModelCalls) -> ModelCalls:
+    return replace(calls, credentials={**calls.credentials, "language": "en"})
+
+
+def all_errors(calls: ModelCalls) -> list[PluginError]:
+    """The error of each call a user makes."""
+    attempts = [
+        lambda: calls.ask("student", "연차?"),
+        lambda: calls.ask("student", "연차?", stream=False),
+        lambda: calls.embed(["연차"]),
+        lambda: calls.rerank("연차", ["출장", "연차"]),
+        lambda: calls.schema("student"),
+    ]
+    errors = []
+    for attempt in attempts:
+        with pytest.raises(PluginError) as caught:
+            attempt()
+        errors.append(caught.value)
+    return errors
+
+
+def told(status: int, code: str, message: str = "words of the server", **headers: str) -> Reply:
+    """An error in the server's form."""
+    error = {"code": code, "message": message, "type": "Error", "param": None, "details": {}}
+    return as_json({"error": error, "request_id": "r-42"}, status, **headers)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "korean", "english"),
+    [
+        (told(401, "unauthenticated"), "InvokeAuthorizationError", "키를 받아", "Ask your administrator for a key"),
+        (told(403, "forbidden"), "InvokeAuthorizationError", "역할과 부서", "words of the server"),
+        (told(429, "rate_limited", **{"Retry-After": "7"}), "InvokeRateLimitError", "7초 뒤에", "in 7 seconds"),
+        (told(429, "rate_limited"), "InvokeRateLimitError", "잠시 뒤", "a little later"),
+        (told(500, "internal_error"), "InvokeServerUnavailableError", "요청 번호 r-42", "request number r-42"),
+        (told(503, "overloaded"), "InvokeServerUnavailableError", "지금은 처리할 수 없습니다", "words of the server"),
+        (told(422, "invalid_input"), "InvokeBadRequestError", "받아들이지 않았습니다", "words of the server"),
+        (told(413, "too_large"), "InvokeBadRequestError", "받아들이지 않았습니다", "words of the server"),
+        (told(404, "not_found"), "InvokeConnectionError", "/v1을 붙이지 않습니다", "no LLMFlow server"),
+        (as_json({"detail": "Not Found"}, 404), "InvokeConnectionError", "base_url", "no LLMFlow server"),
+        (as_json(b"", 302, Location="/login"), "InvokeConnectionError", "base_url", "no LLMFlow server"),
+        (as_json(b"Bad Gateway", 502), "InvokeConnectionError", "base_url", "no LLMFlow server"),
+    ],
+)
+def test_each_refusal_is_of_a_kind_dify_knows_and_says_what_to_do(
+    calls: ModelCalls, endpoint: ScriptedEndpoint, reply: Reply, kind: str, korean: str, english: str
+) -> None:
+    endpoint.reply = reply
+    for language, words in (("ko", korean), ("en", english)):
+        for error in all_errors(calls if language == "ko" else in_english(calls)):
+            assert error.kind == kind
+            assert words in error.message
+            assert "Traceback" not in error.message
+            assert error.args_sent["description"] == error.message
+
+
+def test_the_web_page_of_another_server_is_no_answer(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    endpoint.reply = HTML
+    kinds = {error.kind for error in all_errors(calls)}
+    assert kinds == {"InvokeConnectionError"}
+
+
+def test_nobody_listens(calls: ModelCalls) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    away = replace(calls, credentials={**calls.credentials, "base_url": f"http://127.0.0.1:{port}"})
+    for error in all_errors(away):
+        assert error.kind == "InvokeConnectionError"
+        assert "연결할 수 없습니다" in error.message
+    assert away.tokens("student", [said("user", "연차는 며칠인가요?")]) > 0
+
+
+def test_a_server_that_is_silent_is_given_up_after_the_timeout(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    endpoint.reply = streamed(piece("연차"), pause_s=30)
+    hurried = replace(calls, credentials={**calls.credentials, "timeout_s": "1"})
+    prompt = [said("user", "연차는 며칠인가요?")]
+    counts: list[int] = []
+    counting = threading.Thread(target=lambda: counts.append(hurried.tokens("student", prompt)))
+    counting.start()
+    errors: list[PluginError] = []
+    waiting = threading.Thread(target=lambda: errors.extend(all_errors(hurried)))
+    waiting.start()
+    waiting.join(20)
+    counting.join(20)
+    assert {error.kind for error in errors} == {"InvokeConnectionError"}
+    assert all("1초 동안 답하지 않았습니다" in error.message for error in errors)
+    assert counts[0] > 0
+
+
+def test_heartbeats_are_no_answer(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    endpoint.reply = Reply([piece("연차"), *[b": ping\n\n"] * 100], pause_s=0.3)
+    with pytest.raises(PluginError) as caught:
+        calls.ask("student", "연차?")
+    assert "2초 동안 답하지 않았습니다" in caught.value.message
+
+
+@pytest.mark.parametrize("parts", [[piece("연차는 ")], [piece("연차는 "), b"data: {broken\n\n"], []])
+def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(
+    calls: ModelCalls, endpoint: ScriptedEndpoint, parts: list[bytes]
+) -> None:
+    endpoint.reply = Reply(parts)
+    with pytest.raises(PluginError) as caught:
+        calls.ask("student", "연차?")
+    assert caught.value.kind == "InvokeConnectionError"
+    assert "도중에 끊어졌습니다" in caught.value.message
+
+
+def test_an_answer_that_is_cut_by_the_network(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": "1000"}
+    endpoint.reply = Reply([b'{"choices": ['], 200, headers)
+    with pytest.raises(PluginError) as caught:
+        calls.ask("student", "연차?", stream=False)
+    assert "도중에 끊어졌습니다" in caught.value.message
+
+
+def test_ten_megabytes_do_not_end_the_plugin(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    endpoint.reply = as_json({"choices": [{"message": {"content": "가" * 3_500_000}, "finish_reason": "stop"}]})
+    for error in all_errors(calls):
+        assert error.kind in ("InvokeBadRequestError", "InvokeConnectionError")
+    with pytest.raises(PluginError, match="너무 큽니다"):
+        calls.ask("student", "연차?", stream=False)
+    endpoint.reply = Reply([b"data: " + json.dumps("가" * 3_500_000, ensure_ascii=False).encode()])
+    with pytest.raises(PluginError, match="너무 큽니다"):
+        calls.ask("student", "연차?")
+    assert calls.plugin.alive
+    assert calls.plugin.longest_line < MAX_LINE
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words"),
+    [
+        ({"base_url": "llmflow.internal:8080"}, "'llmflow.internal:8080'"),
+        ({"base_url": ""}, "http://"),
+        ({"base_url": "http://[llmflow"}, "연결할 수 없습니다"),
+        ({"api_key": "키"}, "키가 올바르지"),
+        ({"api_key": ""}, "키가 올바르지"),
+        ({"timeout_s": "0"}, "'0'"),
+        ({"timeout_s": "231"}, "1에서 230"),
+        ({"timeout_s": "천천히"}, "'천천히'"),
+        ({"language": "fr"}, "'fr'"),
+    ],
+)
+def test_credentials_that_cannot_work_are_refused(calls: ModelCalls, credentials: dict[str, Any], words: str) -> None:
+    wrong = replace(calls, credentials={**calls.credentials, **credentials})
+    for attempt in (wrong.validate_provider, lambda: wrong.validate("student")):
+        with pytest.raises(PluginError) as caught:
+            attempt()
+        assert caught.value.kind == "CredentialsValidateFailedError"
+        assert words in caught.value.message
+
+
+def test_a_real_server_takes_a_good_key_only(start_plugin: StartPlugin, server: LLMFlowServer, python: str) -> None:
+    calls = ModelCalls(start_plugin("llmflow_models", python), server.credentials("reader"))
+    calls.validate_provider()
+    replace(calls, credentials={**calls.credentials, "base_url": f"{server.url}/"}).validate_provider()
+    for wrong, words in (({"api_key": "llmflow_none"}, "키가 올바르지"), ({"base_url": f"{server.url}/v1"}, "/v1을")):
+        with pytest.raises(PluginError) as caught:
+            replace(calls, credentials={**calls.credentials, **wrong}).validate_provider()
+        assert caught.value.kind == "CredentialsValidateFailedError"
+        assert words in caught.value.message
