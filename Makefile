@@ -60,7 +60,7 @@ test-dify: $(VENV)/.dev $(DIFY_VENVS)
 
 # The wheels of the offline packages are fetched once, into build/wheels.
 KEY :=
-dify: $(VENV)/.core
+dify: $(VENV)/.dev
 	@$(BIN)/python -m dify_plugins.tooling validate
 	@$(BIN)/python -m dify_plugins.tooling build --offline $(if $(KEY),--key '$(KEY)')
 

@@ -59,7 +59,7 @@ def packed_files(folder: Path) -> list[PurePosixPath]:
 def _walk(folder: Path, inside: PurePosixPath, patterns: list[Pattern]) -> Iterator[PurePosixPath]:
     for entry in (folder / inside).iterdir():
         path = inside / entry.name
-        is_folder = entry.is_dir()
+        is_folder = entry.is_dir() and not entry.is_symlink()  # a link is a file that is refused later
         if any(pattern.matches(path, is_folder=is_folder) for pattern in patterns):
             continue
         if is_folder:

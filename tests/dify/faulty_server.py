@@ -36,7 +36,9 @@ Decide = Callable[[Asked], Reply]
 def as_json(body: Any, status: int = 200, **headers: str) -> Reply:
     """A whole JSON body."""
     content = json.dumps(body, ensure_ascii=False).encode()
-    return Reply([content], status, {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers})
+    return Reply(
+        [content], status, {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}
+    )
 
 
 def told(status: int, code: str, message: str = "", param: str | None = None, **headers: str) -> Reply:

@@ -109,12 +109,18 @@ class ModelCalls:
 
     def validate_provider(self) -> None:
         """Check the credentials alone."""
-        fields = {"provider": PROVIDER, "credentials": self.credentials}
-        (result,) = self.plugin.invoke("model", "validate_provider_credentials", **fields)
+        (result,) = self.plugin.invoke(
+            "model", "validate_provider_credentials", provider=PROVIDER, credentials=self.credentials
+        )
         assert result["result"] is True
 
     def _call(self, action: str, kind: str, model: str, **data: Any) -> Iterator[Message]:
-        common = {"provider": PROVIDER, "model_type": kind, "model": model, "credentials": self.credentials}
+        common: dict[str, Any] = {
+            "provider": PROVIDER,
+            "model_type": kind,
+            "model": model,
+            "credentials": self.credentials,
+        }
         return self.plugin.invoke("model", action, **common, **data)
 
 

@@ -22,6 +22,7 @@ class Says:
     piece: int = 7
     tokens: tuple[int, int] = (100, 10)
     then: Exception | None = None
+    finish: str | None = None
 
     def chunks(self) -> Iterator[Message]:
         """As Dify streams them; ``then`` breaks off."""
@@ -55,7 +56,8 @@ class Says:
             "currency": "USD",
             "latency": 0.01,
         }
-        yield chunk({"content": "", "tool_calls": calls}, usage=usage, finish_reason="tool_calls" if calls else "stop")
+        finish = self.finish or ("tool_calls" if calls else "stop")
+        yield chunk({"content": "", "tool_calls": calls}, usage=usage, finish_reason=finish)
 
 
 def chunk(message: Message, **more: Any) -> Message:

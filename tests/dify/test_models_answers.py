@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from conftest import StartPlugin
+from chat_server import event
+from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, said
+from scripted_endpoint import ScriptedEndpoint, streamed
 
 from dify_plugins.tooling.daemon import PluginError, Transport
 
@@ -26,12 +30,39 @@ def test_the_sources_follow_the_answer(
     streamed = calls.ask("llmflow", QUESTION)
     text, sources = streamed.text.split("\n\n출처\n")
     assert "[1]" in text
-    assert sources.startswith("[1] 재택근무규정.md")
+    lines = sources.splitlines()
+    assert lines[0] == "[1] 재택근무규정.md"
+    assert len(set(lines)) == len(lines)
     assert streamed.finish_reason == "stop"
     assert streamed.usage["prompt_tokens"] > 0
     assert streamed.usage["completion_tokens"] > 0
     whole = calls.ask("llmflow", QUESTION, stream=False)
     assert whole.text == streamed.text
+
+
+def test_what_is_void_or_without_evidence_is_said(start_plugin: StartPlugin, python: str) -> None:
+    def chunk(more: dict[str, Any] | None = None, finish: str | None = None, **said: Any) -> bytes:
+        choice = {"index": 0, "delta": said, "finish_reason": finish}
+        return event({"choices": [choice], **({"llmflow": more} if more else {})})
+
+    cited = [{"number": number, "document_name": "휴가규정.pdf", "page": 2} for number in (1, 1)]
+    known = {"degradations": [{"stage": "llm", "reason": "away"}] * 2, "unsupported": ["열흘입니다."]}
+    with ScriptedEndpoint().running() as endpoint:
+        endpoint.reply = streamed(
+            chunk(content="열흘"),
+            chunk({"discarded": "it broke off"}, content="\n\n"),
+            chunk(content="5일입니다. [1]"),
+            chunk(known, "stop", citations=cited),
+        )
+        credentials = {"base_url": endpoint.url, "api_key": "llmflow_key", "language": "en"}
+        answer = ModelCalls(start_plugin("llmflow_models", python), credentials).ask("llmflow", QUESTION)
+    before, after = answer.text.split("is void. Here is the answer anew.)\n\n")
+    assert before.startswith("열흘\n\n(")
+    text, sources, degraded, unsupported = after.split("\n\n")
+    assert text == "5일입니다. [1]"
+    assert sources == "Sources\n[1] 휴가규정.pdf, page 2"
+    assert degraded.endswith(": llm")
+    assert "1 of the sentences" in unsupported
 
 
 def test_a_follow_up_knows_what_was_said(calls: ModelCalls) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from chat_server import Reply
-from conftest import StartPlugin
+from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, bare_server
 from scripted_endpoint import ScriptedEndpoint, as_json

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from chat_server import Reply, piece
-from conftest import StartPlugin
+from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, said
 from scripted_endpoint import ScriptedEndpoint, as_json, streamed
@@ -40,25 +40,27 @@ def in_english(calls: ModelCalls) -> ModelCalls:
 
 
 def all_errors(calls: ModelCalls) -> list[PluginError]:
-    """The error of each call a user makes."""
-    attempts = [
+    """The error of each call a user makes; all are made at once."""
+    attempts: list[Callable[[], object]] = [
         lambda: calls.ask("student", "연차?"),
         lambda: calls.ask("student", "연차?", stream=False),
         lambda: calls.embed(["연차"]),
         lambda: calls.rerank("연차", ["출장", "연차"]),
         lambda: calls.schema("student"),
     ]
-    errors = []
-    for attempt in attempts:
+
+    def error(attempt: Callable[[], object]) -> PluginError:
         with pytest.raises(PluginError) as caught:
             attempt()
-        errors.append(caught.value)
-    return errors
+        return caught.value
+
+    with ThreadPoolExecutor(len(attempts)) as pool:
+        return list(pool.map(error, attempts))
 
 
 def told(status: int, code: str, message: str = "words of the server", **headers: str) -> Reply:
     """An error in the server's form."""
-    error = {"code": code, "message": message, "type": "Error", "param": None, "details": {}}
+    error: dict[str, Any] = {"code": code, "message": message, "type": "Error", "param": None, "details": {}}
     return as_json({"error": error, "request_id": "r-42"}, status, **headers)
 
 
@@ -73,7 +75,7 @@ def told(status: int, code: str, message: str = "words of the server", **headers
         (told(503, "overloaded"), "InvokeServerUnavailableError", "지금은 처리할 수 없습니다", "words of the server"),
         (told(422, "invalid_input"), "InvokeBadRequestError", "받아들이지 않았습니다", "words of the server"),
         (told(413, "too_large"), "InvokeBadRequestError", "받아들이지 않았습니다", "words of the server"),
-        (told(404, "not_found"), "InvokeConnectionError", "/v1을 붙이지 않습니다", "no LLMFlow server"),
+        (told(404, "not_found"), "InvokeConnectionError", "base_url", "no LLMFlow server"),
         (as_json({"detail": "Not Found"}, 404), "InvokeConnectionError", "base_url", "no LLMFlow server"),
         (as_json(b"", 302, Location="/login"), "InvokeConnectionError", "base_url", "no LLMFlow server"),
         (as_json(b"Bad Gateway", 502), "InvokeConnectionError", "base_url", "no LLMFlow server"),
@@ -91,10 +93,10 @@ def test_each_refusal_is_of_a_kind_dify_knows_and_says_what_to_do(
             assert error.args_sent["description"] == error.message
 
 
-def test_the_web_page_of_another_server_is_no_answer(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
-    endpoint.reply = HTML
-    kinds = {error.kind for error in all_errors(calls)}
-    assert kinds == {"InvokeConnectionError"}
+@pytest.mark.parametrize("reply", [HTML, as_json({}), as_json([]), as_json({"status": "ok"})])
+def test_what_another_server_says_is_no_answer(calls: ModelCalls, endpoint: ScriptedEndpoint, reply: Reply) -> None:
+    endpoint.reply = reply
+    assert {error.kind for error in all_errors(calls)} == {"InvokeConnectionError"}
 
 
 def test_nobody_listens(calls: ModelCalls) -> None:
@@ -110,25 +112,19 @@ def test_nobody_listens(calls: ModelCalls) -> None:
 def test_a_server_that_is_silent_is_given_up_after_the_timeout(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
     endpoint.reply = streamed(piece("연차"), pause_s=30)
     hurried = replace(calls, credentials={**calls.credentials, "timeout_s": "1"})
-    prompt = [said("user", "연차는 며칠인가요?")]
-    counts: list[int] = []
-    counting = threading.Thread(target=lambda: counts.append(hurried.tokens("student", prompt)))
-    counting.start()
-    errors: list[PluginError] = []
-    waiting = threading.Thread(target=lambda: errors.extend(all_errors(hurried)))
-    waiting.start()
-    waiting.join(20)
-    counting.join(20)
-    assert {error.kind for error in errors} == {"InvokeConnectionError"}
-    assert all("1초 동안 답하지 않았습니다" in error.message for error in errors)
-    assert counts[0] > 0
+    for error in all_errors(hurried):
+        assert error.kind == "InvokeConnectionError"
+        assert "1초 동안 답하지 않았습니다" in error.message
+    assert hurried.tokens("student", [said("user", "연차는 며칠인가요?")]) > 0
 
 
-def test_heartbeats_are_no_answer(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
-    endpoint.reply = Reply([piece("연차"), *[b": ping\n\n"] * 100], pause_s=0.3)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_sign_of_life_is_no_answer(calls: ModelCalls, endpoint: ScriptedEndpoint, stream: bool) -> None:
+    endpoint.reply = Reply([piece("연차") if stream else b"{", *[b": ping\n\n" if stream else b" "] * 100], pause_s=0.3)
+    hurried = replace(calls, credentials={**calls.credentials, "timeout_s": "1"})
     with pytest.raises(PluginError) as caught:
-        calls.ask("student", "연차?")
-    assert "2초 동안 답하지 않았습니다" in caught.value.message
+        hurried.ask("student", "연차?", stream=stream)
+    assert "1초 동안 답하지 않았습니다" in caught.value.message
 
 
 @pytest.mark.parametrize("parts", [[piece("연차는 ")], [piece("연차는 "), b"data: {broken\n\n"], []])
@@ -168,7 +164,9 @@ def test_ten_megabytes_do_not_end_the_plugin(calls: ModelCalls, endpoint: Script
     [
         ({"base_url": "llmflow.internal:8080"}, "'llmflow.internal:8080'"),
         ({"base_url": ""}, "http://"),
-        ({"base_url": "http://[llmflow"}, "연결할 수 없습니다"),
+        ({"base_url": "http://[llmflow"}, "'http://[llmflow'"),
+        ({"base_url": "http://llmflow internal"}, "'http://llmflow internal'"),
+        ({"base_url": "https://"}, "'https://'"),
         ({"api_key": "키"}, "키가 올바르지"),
         ({"api_key": ""}, "키가 올바르지"),
         ({"timeout_s": "0"}, "'0'"),
@@ -189,8 +187,10 @@ def test_credentials_that_cannot_work_are_refused(calls: ModelCalls, credentials
 def test_a_real_server_takes_a_good_key_only(start_plugin: StartPlugin, server: LLMFlowServer, python: str) -> None:
     calls = ModelCalls(start_plugin("llmflow_models", python), server.credentials("reader"))
     calls.validate_provider()
-    replace(calls, credentials={**calls.credentials, "base_url": f"{server.url}/"}).validate_provider()
-    for wrong, words in (({"api_key": "llmflow_none"}, "키가 올바르지"), ({"base_url": f"{server.url}/v1"}, "/v1을")):
+    for pasted in ("/", "/v1", "/v1/chat/completions", "/retrieval"):
+        replace(calls, credentials={**calls.credentials, "base_url": server.url + pasted}).validate_provider()
+    elsewhere = {"base_url": f"{server.url}/elsewhere"}
+    for wrong, words in (({"api_key": "llmflow_none"}, "키가 올바르지"), (elsewhere, "LLMFlow 서버가 없습니다")):
         with pytest.raises(PluginError) as caught:
             replace(calls, credentials={**calls.credentials, **wrong}).validate_provider()
         assert caught.value.kind == "CredentialsValidateFailedError"

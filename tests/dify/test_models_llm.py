@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from chat_server import Reply, event, piece
-from conftest import StartPlugin
+from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, bare_server, said
 from scripted_endpoint import TOKENS, USAGE, WINDOW, ScriptedEndpoint, called, delta, served, streamed, whole

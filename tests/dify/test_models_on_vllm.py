@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import StartPlugin
+from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, bare_server, said
 from vllm_server import BASE, ENVIRONMENT, VllmServer, make_models, running

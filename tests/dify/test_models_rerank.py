@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import StartPlugin
+from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls
 

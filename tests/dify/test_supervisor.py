@@ -131,7 +131,7 @@ def test_the_answer_is_shown_while_the_model_still_writes(plugin: PluginProcess)
     shown = threading.Event()
 
     def writes(_: Message) -> Iterator[Message]:
-        yield chunk({"content": "10일까지 "})
+        yield chunk({"content": [{"type": "text", "data": "10일까지 "}]})
         assert shown.wait(10), "the first words did not come while the model was writing"
         yield chunk({"content": "이월됩니다."})
 
@@ -234,6 +234,14 @@ def test_a_model_without_tool_calls_calls_by_json_in_its_text(plugin: PluginProc
     assert [line.status for line in log[2].children] == ["success", "error"]
     assert seen.text.startswith("10일까지 이월됩니다[1].\n")
     assert log[-1].data["citations_without_passage"] == [2]
+
+
+def test_a_model_that_does_not_stream_its_calls_is_asked_in_one_piece(plugin: PluginProcess) -> None:
+    dify = Dify(one_step(), {"retrieve": retrieve})
+    seen = run(plugin, dify, model=model(features=["multi-tool-call"]))
+    assert [request["stream"] for request in dify.asked] == [True, False, False, True]
+    assert len(dify.called) == 1
+    assert seen.totals["execution_metadata"]["total_tokens"] == 440
 
 
 def test_an_unknown_model_is_taken_to_have_no_tool_calls(plugin: PluginProcess) -> None:

@@ -128,6 +128,8 @@ def test_the_same_failing_call_is_made_twice_at_most(plugin: PluginProcess) -> N
     assert [each["tool_parameters"]["query"] for each in dify.called] == ["연차", "연차", "휴가"]
     assert "이미 2번 실패한 호출이라" in seen.log()[3].children[1].error
     assert "이미 2번 실패한 호출이라" in dify.asked[4]["prompt_messages"][-1]["content"]
+    written_from = dify.asked[-1]["prompt_messages"][-1]["content"]
+    assert written_from.count("도구 retrieve 호출에 실패했습니다: timeout") == 1
 
 
 @pytest.mark.parametrize(
@@ -179,6 +181,7 @@ BROKEN_TOOL = {**tool("retrieve"), "parameters": [{"name": "query", "type": "tel
         ({"query": " "}, "The query is empty."),
         ({"query": None, "instruction": "짧게 답하세요."}, "질문이 비어 있습니다."),
         ({"tools": []}, "쓸 수 있는 도구가 없습니다."),
+        ({"tools": 5}, "에이전트 안에서 예상하지 못한 문제(TypeError)로 멈췄습니다."),
         ({"tools": None}, "쓸 수 있는 도구가 없습니다."),
         ({"tools": [BROKEN_TOOL]}, "도구 'retrieve'의 설정을 읽지 못했습니다(parameters.0."),
         ({"maximum_iterations": 0}, "최대 반복 횟수로 0 값은 쓸 수 없습니다. 1에서 30까지의 정수"),

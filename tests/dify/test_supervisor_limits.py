@@ -55,6 +55,12 @@ def test_a_run_within_its_limit_says_nothing_of_it(plugin: PluginProcess) -> Non
     assert len(seen.totals["plan"]) == 1, "no more steps than rounds"
 
 
+def test_an_answer_that_breaks_off_says_so(plugin: PluginProcess) -> None:
+    seen = run(plugin, Dify([steps("하나"), Says("적음"), Says("연차는 열", finish="length")]))
+    assert seen.text == "연차는 열\n\n※ 모델의 최대 토큰 수에 이르러 답이 여기서 끊겼습니다."
+    assert seen.totals["notices"] == ["※ 모델의 최대 토큰 수에 이르러 답이 여기서 끊겼습니다."]
+
+
 def test_a_round_makes_eight_calls_at_most(plugin: PluginProcess) -> None:
     calls = [("retrieve", {"query": f"연차 {number}"}) for number in range(11)]
     dify = Dify([steps("하나"), Says(calls=calls), Says("적음"), Says("답")], {"retrieve": retrieve})

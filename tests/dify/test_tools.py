@@ -11,7 +11,7 @@ from environments import PLUGINS, StartPlugin
 from llmflow_server import LLMFlowServer
 from tool_calls import PROVIDER, Tools
 
-from dify_plugins.tooling.daemon import PluginError, Transport
+from dify_plugins.tooling.daemon import Message, PluginError, Transport
 
 QUESTION = "국외에서도 재택근무를 할 수 있나요?"
 SENTENCE = "국외에서는 재택근무를 할 수 없다."
@@ -65,10 +65,9 @@ def test_steps_of_the_log_are_nested_and_timed(tools: Tools) -> None:
     for log in logs[2:]:
         times = log["metadata"]
         assert times["elapsed_time"] == pytest.approx(times["finished_at"] - times["started_at"])
-    failed = []
+    failed: list[Message] = []
     with pytest.raises(PluginError) as caught:
-        for message in tools.messages("retrieve", query=QUESTION, departments="없는 부서"):
-            failed.append(message["message"])
+        failed.extend(each["message"] for each in tools.messages("retrieve", query=QUESTION, departments="없는 부서"))
     assert [log["status"] for log in failed] == ["start", "start", "error", "error"]
     assert {log["error"] for log in failed[2:]} == {caught.value.message}
 

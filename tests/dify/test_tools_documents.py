@@ -15,7 +15,7 @@ from faulty_server import FaultyServer, as_json, page, told
 from llmflow_server import LLMFlowServer
 from tool_calls import Tools
 
-from dify_plugins.tooling.daemon import Message, Transport
+from dify_plugins.tooling.daemon import Message
 
 NAME = "점심 규정 (최종).md"
 CONTENT = "# 점심 규정\n\n점심시간은 12시 30분부터 한 시간이다. 구내식당은 11시에 문을 연다.\n"
@@ -44,10 +44,7 @@ def file_of(url: str, name: str | None = NAME, **others: Any) -> Message:
     return {"dify_model_identity": "__dify__file__", "url": url, **fields, **others}
 
 
-def test_a_file_is_added_and_found(
-    start_plugin: StartPlugin, tools: Tools, dify: FaultyServer, python: str, transport: Transport
-) -> None:
-    tools = Tools(start_plugin("llmflow", python, transport), tools.credentials)
+def test_a_file_is_added_and_found(tools: Tools, dify: FaultyServer) -> None:
     given = file_of(f"{dify.url}/files/17/file-preview?sign=x")
     added = tools.run("ingest_document", file=given, department=" 인사 ", wait=True)
     assert dify.asked[-1].path == "/files/17/file-preview?sign=x"
@@ -82,7 +79,7 @@ def test_a_document_that_cannot_be_read_says_why(tools: Tools, dify: FaultyServe
     for name, content, words in (
         ("빈 문서.txt", b"", "문서에 내용이 없습니다"),
         ("깨진 문서.pdf", b"%PDF-1.4 nonsense", "파일이 손상되었습니다"),
-        ("프로그램.exe", b"MZ nonsense", "지원하지 않는 형식입니다"),
+        ("프로그램.exe", b"MZ" + bytes(range(256)) * 20, "지원하지 않는 형식입니다"),
     ):
         dify.decide = lambda _, content=content: Reply([content], 200, {})
         given = file_of(dify.url, name, mime_type=None, extension=None)

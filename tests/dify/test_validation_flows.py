@@ -147,6 +147,12 @@ CHANGES = [
         "          sourceType: code",
         "sourceType is 'code', and node decide is of the type if-else",
     ),
+    change("target: answer_it,", "target: answer_hr,", "node answer_it is never reached", "- id: answer_it"),
+    change(
+        "    edges:\n",
+        "      - {id: again, position: {x: 0, y: 0}, data: {type: start, title: 시작}}\n    edges:\n",
+        "node again is a second start node",
+    ),
     change("{id: e2,", "{id: e1,", "the id 'e1' is given 2 times"),
     change("{id: e2,", "{idd: e2,", "unknown key workflow.graph.edges[1].idd"),
     change(

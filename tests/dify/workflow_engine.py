@@ -92,7 +92,7 @@ def an_input(value: Any) -> Any:
     if not (isinstance(value, dict) and "url" in value):
         return value
     return File(
-        type=FileType.DOCUMENT,
+        type=FileType.CUSTOM,
         transfer_method=FileTransferMethod.REMOTE_URL,
         remote_url=value["url"],
         filename=value["name"],

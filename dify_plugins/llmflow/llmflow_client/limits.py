@@ -6,6 +6,7 @@ Dify ends a plugin that writes a line of over 5 MB, and with it the runs of all 
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from typing import Any
 
 MOST_BYTES = 1_000_000
@@ -36,9 +37,9 @@ def fit(value: Any, room: int = MOST_BYTES) -> Any:
 
 
 def _beginning(text: str, room: int) -> str:
-    while text and (taken := size(text + _CUT)) > room:
-        text = text[: min(len(text) - 1, len(text) * room // taken)]
-    return text + _CUT
+    text = text[:room]
+    length = bisect_right(range(len(text)), room, key=lambda length: size(text[:length] + _CUT)) - 1
+    return text[: max(0, length)] + _CUT
 
 
 def _first(items: list[Any], room: int) -> list[Any]:

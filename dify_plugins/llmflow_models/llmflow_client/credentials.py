@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from dify_plugin.errors.model import InvokeAuthorizationError, InvokeBadRequestError
 
@@ -13,6 +15,8 @@ from llmflow_client.texts import LANGUAGES, say
 LONGEST_TIMEOUT_S = 230
 """Dify gives up on a plugin a little later than this."""
 _DEFAULT_TIMEOUT_S = 60.0
+_PASTED = re.compile(r"(/v1(/.*)?|/retrieval)?/*$")
+"""What is often copied along with an address."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,7 @@ class Credentials:
         language = str(values.get("language") or "ko")
         if language not in LANGUAGES:
             raise InvokeBadRequestError(say("ko", "bad_language", value=language))
-        base_url = str(values.get("base_url") or "").strip().rstrip("/")
-        if not base_url.lower().startswith(("http://", "https://")):
-            raise InvokeBadRequestError(say(language, "bad_address", value=base_url))
+        base_url = _base_url(str(values.get("base_url") or "").strip(), language)
         api_key = str(values.get("api_key") or "").strip()
         if not (api_key.isascii() and api_key.isprintable() and api_key):
             raise InvokeAuthorizationError(say(language, "unauthorized"))
@@ -52,6 +54,17 @@ class Credentials:
     def say(self, key: str, **values: Any) -> str:
         """A sentence of :mod:`llmflow_client.texts` in the administrator's language."""
         return say(self.language, key, **values)
+
+
+def _base_url(address: str, language: str) -> str:
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or any(character.isspace() for character in address):
+        raise InvokeBadRequestError(say(language, "bad_address", value=address))
+    return f"{parts.scheme}://{parts.netloc}{_PASTED.sub('', parts.path, count=1)}"
 
 
 def _timeout_s(value: Any, language: str) -> float:

@@ -30,6 +30,9 @@ _CONNECT_S = 10
 _KEPT_S = 2
 """Seconds a connection may be idle: less than the server allows (5), lest it closes one just as it is used."""
 _STATUS = {
+    "invalid_input": 400,
+    "not_found": 400,
+    "too_large": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "rate_limited": 429,
@@ -40,22 +43,21 @@ _STATUS = {
     "internal_error": 500,
     "configuration": 500,
 }
-"""HTTP status of an error's code, for errors that come inside a stream; any other code means a bad request."""
+"""HTTP status of an error's code, for errors that come inside a stream, where there is no status."""
 
 
 class Server:
-    """One server with one key. Cheap to make: connections are kept per address and key."""
+    """One server with one key. Cheap to make: connections are kept per address and key.
+
+    Whatever goes wrong is raised as one of Dify's five kinds of :class:`InvokeError`.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
 
-    def get(self, path: str) -> Any:
-        """The JSON at a path."""
-        return self._whole("GET", path, None, self.credentials.timeout_s)
-
-    def post(self, path: str, body: dict[str, Any], timeout_s: float | None = None) -> Any:
-        """The JSON answer to ``body``, within ``timeout_s`` instead of the credentials' own."""
-        return self._whole("POST", path, body, timeout_s or self.credentials.timeout_s)
+    def post(self, path: str, body: dict[str, Any], field: str, timeout_s: float | None = None) -> dict[str, Any]:
+        """The JSON answer to ``body``, which has that field, within ``timeout_s`` instead of the credentials' own."""
+        return self._whole("POST", path, body, field, timeout_s or self.credentials.timeout_s)
 
     def events(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The data of each server-sent event of the answer to ``body``, up to ``[DONE]``."""
@@ -75,7 +77,7 @@ class Server:
                         yield self._event(data)
                 if len(rest) > MOST_BYTES:
                     raise self._error(InvokeBadRequestError, "too_large")
-                if time.monotonic() - heard > timeout_s:  # heartbeats are no answer
+                if time.monotonic() - heard > timeout_s:  # a heartbeat is no answer
                     raise self._error(InvokeConnectionError, "late", seconds=timeout_s)
 
     def broken_off(self) -> InvokeError:
@@ -88,12 +90,9 @@ class Server:
         Raises:
             InvokeBadRequestError: it is not served; the message names those that are.
         """
-        listed = self.get("/v1/models")
-        try:
-            models = {each["id"]: each for each in listed["data"]}
-            reasons = [each["reason"] for each in listed["llmflow"]["degradations"]]
-        except (LookupError, TypeError):
-            raise self._error(InvokeConnectionError, "not_llmflow", status=200) from None
+        listed = self._whole("GET", "/v1/models", None, "llmflow", self.credentials.timeout_s)
+        models = {each["id"]: each for each in listed["data"]}
+        reasons = [each["reason"] for each in listed["llmflow"]["degradations"]]
         if name in models:
             found: dict[str, Any] = models[name]
             return found
@@ -102,24 +101,21 @@ class Server:
             message + "".join(self.credentials.say("models_unknown", reason=reason) for reason in reasons)
         )
 
-    def _whole(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> Any:
+    def _whole(
+        self, method: str, path: str, body: dict[str, Any] | None, field: str, timeout_s: float
+    ) -> dict[str, Any]:
         with self._sent(method, path, body, timeout_s) as response:
-            content = self._read(response)
-        try:
-            return json.loads(content)
-        except ValueError:
-            raise self._error(InvokeConnectionError, "not_llmflow", status=response.status_code) from None
+            answer = _json(self._read(response, timeout_s))
+        if field not in answer:
+            raise self._error(InvokeConnectionError, "not_llmflow", status=response.status_code)
+        return answer
 
     def _event(self, data: bytes) -> dict[str, Any]:
-        try:
-            event = json.loads(data)
-        except ValueError:
-            raise self.broken_off() from None
-        if not isinstance(event, dict):
+        if not (event := _json(data)):
             raise self.broken_off()
         if isinstance(error := event.get("error"), dict):
             code = error.get("code")
-            status = code if isinstance(code, int) else _STATUS.get(str(code), 400)
+            status = code if isinstance(code, int) else _STATUS.get(str(code), 503)
             raise self._refusal(status, event, None)
         return event
 
@@ -131,7 +127,7 @@ class Server:
             client = _client(self.credentials.base_url, self.credentials.api_key)
             with client.stream(method, path, json=body, timeout=timeout) as response:
                 if response.status_code != 200:
-                    raise self._refused(response, body or {})
+                    raise self._refused(response, body or {}, timeout_s)
                 yield response
         except httpx.TimeoutException as error:
             late = isinstance(error, httpx.ReadTimeout)
@@ -141,26 +137,25 @@ class Server:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._error(InvokeConnectionError, "unreachable") from error
 
-    def _read(self, response: httpx.Response) -> bytes:
-        content = b""
+    def _read(self, response: httpx.Response, timeout_s: float) -> bytes:
+        content, until = b"", time.monotonic() + timeout_s
         for part in response.iter_bytes():
             content += part
             if len(content) > MOST_BYTES:
                 raise self._error(InvokeBadRequestError, "too_large")
+            if time.monotonic() > until:  # a drop now and then is no answer
+                raise self._error(InvokeConnectionError, "late", seconds=timeout_s)
         return content
 
-    def _refused(self, response: httpx.Response, asked: dict[str, Any]) -> InvokeError:
+    def _refused(self, response: httpx.Response, asked: dict[str, Any], timeout_s: float) -> InvokeError:
         status = response.status_code
-        try:
-            answer = json.loads(self._read(response))
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or not isinstance(answer.get("error"), dict):
+        answer = _json(self._read(response, timeout_s))
+        if not isinstance(answer.get("error"), dict):
+            return self._error(InvokeConnectionError, "not_llmflow", status=status)
+        if status == 404 and answer["error"].get("param") != "model":
             return self._error(InvokeConnectionError, "not_llmflow", status=status)
         if status == 404:
-            if answer["error"].get("param") == "model":
-                self.model(asked["model"])  # names those that are served
-            return self._error(InvokeConnectionError, "not_llmflow", status=status)
+            self.model(asked["model"])  # names those that are served
         return self._refusal(status, answer, response.headers.get("Retry-After"))
 
     def _refusal(self, status: int, answer: dict[str, Any], retry_after: str | None) -> InvokeError:
@@ -187,6 +182,15 @@ class Server:
 
     def _error(self, kind: type[InvokeError], key: str, **values: Any) -> InvokeError:
         return kind(self.credentials.say(key, url=self.credentials.base_url, **values))
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    """The object that ``content`` is; an empty one where it is none."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 @lru_cache(maxsize=64)

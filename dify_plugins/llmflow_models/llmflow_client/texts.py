@@ -36,10 +36,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The answer of the LLMFlow server ({url}) broke off. Try again.",
     ),
     "not_llmflow": (
-        "{url}에 LLMFlow 서버가 없습니다(HTTP {status}). 서버 주소(base_url)를 확인해 주십시오."
-        " 주소 끝에 /v1을 붙이지 않습니다.",
-        "There is no LLMFlow server at {url} (HTTP {status}). Check the server address (base_url);"
-        " it has no /v1 at its end.",
+        "{url}에 LLMFlow 서버가 없습니다(HTTP {status}). 서버 주소(base_url)를 확인해 주십시오.",
+        "There is no LLMFlow server at {url} (HTTP {status}). Check the server address (base_url).",
     ),
     "unauthorized": (
         "LLMFlow 키가 올바르지 않거나 더는 쓸 수 없습니다. 관리자에게 키를 받아 자격 증명에 다시 적어 주십시오.",
@@ -65,8 +63,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Something failed inside the LLMFlow server. Give your administrator the request number {request_id}.",
     ),
     "refused": (
-        "LLMFlow 서버가 요청을 받아들이지 않았습니다. 요청을 고쳐 다시 보내 주십시오. (서버의 설명: {detail})",
-        "The LLMFlow server refuses the request. Correct it and try again. (The server says: {detail})",
+        "LLMFlow 서버가 요청을 받아들이지 않았습니다. 요청이나 서버 설정을 고쳐 다시 시도해 주십시오."
+        " (서버의 설명: {detail})",
+        "The LLMFlow server refuses the request. Correct the request, or the server's settings, and try again."
+        " (The server says: {detail})",
     ),
     "soon": ("잠시 뒤", "a little later"),
     "in_seconds": ("{seconds}초 뒤에", "in {seconds} seconds"),
@@ -132,8 +132,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sources": ("출처", "Sources"),
     "page": (", {page}쪽", ", page {page}"),
     "degraded": (
-        "※ 일부 기능이 동작하지 않아 그것 없이 만든 답입니다: {stages}",
-        "Note: part of the server did not work, and the answer was made without it: {stages}",
+        "※ 답을 만드는 단계 가운데 온전히 끝나지 않은 것이 있습니다: {stages}",
+        "Note: not every step of making this answer went as it should: {stages}",
     ),
     "unsupported": (
         "※ 문서에서 근거를 찾지 못한 문장이 {count}개 있습니다. 그대로 믿지 말고 확인해 주십시오.",

@@ -41,7 +41,7 @@ def review(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         system = run.prompts.review(run.tools.prompts, most)
         reply = run.ask(journal, entry, system, [run.prompts.material(run.question, material)])
         verdict = next((each for each in objects_in(reply.text) if "enough" in each), None)
-        steps = [] if verdict is None or verdict["enough"] else _steps_in(reply.text, most)
+        steps = [] if verdict is None or verdict["enough"] is True else _steps_in(reply.text, most)
         entry.data = {"enough": verdict["enough"] if verdict else None, "steps": steps}
         if verdict is None:
             entry.data["note"] = run.words.unreadable_review

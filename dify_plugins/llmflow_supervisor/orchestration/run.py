@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from dify_plugin.entities.model.llm import LLMUsage
 from dify_plugin.entities.model.message import PromptMessage
 
-from orchestration.budget import fit
+from orchestration.budget import fit, tokens
 from orchestration.journal import Entry, Journal
 from orchestration.model import Model, Reply
 from orchestration.passages import Passages
@@ -95,10 +95,12 @@ class Run:
             SupervisorError: the model could not be called.
         """
         head = [self.prompts.system(system), *self.history]
-        messages, shortened = fit(head, rest, self.model.room, self.words)
+        tools = self.tools.prompts if with_tools else []
+        room = self.model.room - sum(tokens(tool.model_dump_json()) for tool in tools)
+        messages, shortened = fit(head, rest, room, self.words)
         label = self.words.thought.format(model=self.model.name)
         with journal.entry(label, parent, provider=self.model.provider) as entry:
-            reply = self.model.ask(messages, self.tools.prompts if with_tools else (), on_text)
+            reply = self.model.ask(messages, tools, on_text)
             entry.spend(reply.usage)
             self.usage = plus(self.usage, reply.usage)
             entry.data = {

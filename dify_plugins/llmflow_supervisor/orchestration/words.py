@@ -27,6 +27,7 @@ class Words:
     # Around the answer.
     limit: str
     tools_failed: str
+    cut_off: str
     sources: str
     page: str
     untitled: str
@@ -70,6 +71,7 @@ WORDS: Final[dict[Language, Words]] = {
         limit_log="도구를 쓰는 라운드가 한도({limit}회)에 이르러 더 부르지 않았습니다.",
         limit="※ 도구 사용이 한도({limit}회)에 이르러, 지금까지 찾은 내용으로 답합니다.",
         tools_failed="※ 쓰지 못한 도구가 있습니다: {tools}",
+        cut_off="※ 모델의 최대 토큰 수에 이르러 답이 여기서 끊겼습니다.",
         sources="출처",
         page="{page}쪽",
         untitled="제목 없음",
@@ -126,6 +128,7 @@ WORDS: Final[dict[Language, Words]] = {
             "Note: the limit of {limit} rounds with tools was reached; this answer rests on what was found until then."
         ),
         tools_failed="Note: some tools could not be used: {tools}",
+        cut_off="Note: the answer breaks off here because the model reached its maximum tokens.",
         sources="Sources",
         page="p. {page}",
         untitled="untitled",

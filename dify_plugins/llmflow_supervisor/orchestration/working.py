@@ -26,7 +26,7 @@ from orchestration.run import Finding, Note, Run, State
 _MOST_CALLS = 8
 """Of one round."""
 _SHARE = 4
-"""A tool's result takes at most one of so many parts of the prompt."""
+"""A tool's result takes at most one of so many parts of the prompt; all of a round, at most half of it."""
 _LONGEST_NAME = 64
 _BEGUN_CALL = re.compile(r'\{\s*"tool"\s*:\s*"([^"]*)"')
 
@@ -50,8 +50,10 @@ def work(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             return {"limited": True}
         results: list[str] = []
         findings = list(state["findings"])
-        for call in calls[:_MOST_CALLS]:
-            outcome, shown = _call(run, journal, entry, call)
+        made = calls[:_MOST_CALLS]
+        room = run.model.room // max(_SHARE, 2 * len(made))
+        for call in made:
+            outcome, shown = _call(run, journal, entry, call, room)
             results.append(shown)
             if outcome.text:
                 findings.append(Finding(call.name, outcome.text))
@@ -77,8 +79,8 @@ def _closed(run: Run, state: State, reply: Reply) -> dict[str, Any]:
     return {"conversation": conversation, "position": position, "notes": [*state["notes"], note]}
 
 
-def _call(run: Run, journal: Journal, parent: Entry, call: Call) -> tuple[Outcome, str]:
-    """Call a tool, as a line of the log: its outcome, and what of it the model is shown. A refusal is an outcome."""
+def _call(run: Run, journal: Journal, parent: Entry, call: Call, room: int) -> tuple[Outcome, str]:
+    """Call a tool, as a line of the log: its outcome, and what of it fits into ``room`` tokens."""
     label = run.words.tool.format(tool=call.name[:_LONGEST_NAME])
     data = {"arguments": call.arguments}
     with journal.entry(label, parent, provider=run.tools.provider(call.name), data=data) as entry:
@@ -88,11 +90,10 @@ def _call(run: Run, journal: Journal, parent: Entry, call: Call) -> tuple[Outcom
             outcome = read(run.tools.invoke(prepared), run.passages)
         except CallRefusedError as refusal:
             entry.error = str(refusal)
-            return Outcome(text=str(refusal)), str(refusal)
+            return Outcome(), str(refusal)
+        shown = _shown(run, outcome, room)
         if prepared.ignored:
-            names = ", ".join(prepared.ignored)
-            outcome.text = f"{outcome.text}\n{run.words.ignored_arguments.format(names=names)}".strip()
-        shown = _shown(run, outcome)
+            shown += f"\n{run.words.ignored_arguments.format(names=', '.join(prepared.ignored))}"
         entry.data |= {"result": shown, "passages": [passage.number for passage in outcome.passages]}
         if outcome.degradations:
             entry.data["degradations"] = outcome.degradations
@@ -100,9 +101,8 @@ def _call(run: Run, journal: Journal, parent: Entry, call: Call) -> tuple[Outcom
         return outcome, shown
 
 
-def _shown(run: Run, outcome: Outcome) -> str:
-    """An outcome as the model reads it, within its share of the prompt."""
-    room = run.model.room // _SHARE
+def _shown(run: Run, outcome: Outcome, room: int) -> str:
+    """An outcome as the model reads it."""
     text = cut(outcome.text, room // 2 if outcome.passages else room, run.words)
     passages, _ = listing(outcome.passages, room // 2 if text else room, run.words)
     return "\n\n".join(filter(None, (text, passages))) or run.words.no_result

@@ -40,11 +40,15 @@ def write(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             _say(send, text)
 
         question = run.prompts.material(run.question, material)
-        run.ask(journal, entry, run.prompts.write(), [question], on_text=lambda piece: show(answer.feed(piece)))
+        system = run.prompts.write()
+        reply = run.ask(journal, entry, system, [question], on_text=lambda piece: show(answer.feed(piece)))
         show(answer.close())
         entry.data = {"cited": sorted(answer.cited), "citations_without_passage": answer.dropped, "notices": notices}
         if not begun:
             raise SupervisorError(run.words.empty_answer.format(model=run.model.name))
+        if reply.finish_reason == "length":
+            notices.append(run.words.cut_off)
+            _say(send, f"\n\n{run.words.cut_off}")
         cited = [passage for passage in run.passages if passage.number in answer.cited]
         if cited:
             lines = [f"- [{passage.number}] {passage.title(run.words)}" for passage in cited]

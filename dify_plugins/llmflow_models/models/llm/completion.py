@@ -95,7 +95,7 @@ class Completion:
             pages = [say("page", page=each["page"]) if each["page"] else "" for each in citations]
             named = zip(citations, pages, strict=True)
             lines = [f"[{each['number']}] {each['document_name']}{page}" for each, page in named]
-            self._notes.append("\n".join([say("sources"), *lines]))
+            self._notes.append("\n".join([say("sources"), *dict.fromkeys(lines)]))
         if degradations := more.get("degradations"):
             self._notes.append(say("degraded", stages=", ".join(dict.fromkeys(each["stage"] for each in degradations))))
         if unsupported := more.get("unsupported"):

@@ -80,7 +80,7 @@ class LLMFlowLargeLanguageModel(PlainFailures, LargeLanguageModel):
         server = Server(checked)
         if stream:
             return self._streamed(model, server, body, completion)
-        text = completion.take(server.post("/v1/chat/completions", body))
+        text = completion.take(server.post("/v1/chat/completions", body, "choices"))
         if completion.finish_reason is None:
             raise server.broken_off()
         return LLMResult(
@@ -103,11 +103,11 @@ class LLMFlowLargeLanguageModel(PlainFailures, LargeLanguageModel):
         if tools:
             body["tools"] = openai_tools(tools)
         try:
-            count: int = Server(checked).post("/v1/tokenize", body, min(_COUNTING_S, checked.timeout_s))["count"]
+            answer = Server(checked).post("/v1/tokenize", body, "count", min(_COUNTING_S, checked.timeout_s))
         except InvokeError as error:
             log.warning("%s: the number of tokens is an estimate: %s", model, error)
             return estimated_tokens(json.dumps([messages, body.get("tools")], ensure_ascii=False))
-        return count
+        return int(answer["count"])
 
     def validate_credentials(self, model: str, credentials: Mapping[str, Any]) -> None:
         """Look for the model among those that are served now.
@@ -156,20 +156,17 @@ class LLMFlowLargeLanguageModel(PlainFailures, LargeLanguageModel):
     def _streamed(
         self, model: str, server: Server, body: dict[str, Any], completion: Completion
     ) -> Generator[LLMResultChunk, None, None]:
-        def chunk(text: str, **more: Any) -> LLMResultChunk:
-            calls = more.pop("tool_calls", [])
-            message = AssistantPromptMessage(content=text, tool_calls=calls)
+        def chunk(message: AssistantPromptMessage, **more: Any) -> LLMResultChunk:
             return LLMResultChunk(model=model, delta=LLMResultChunkDelta(index=0, message=message, **more))
 
         asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
         for event in server.events("/v1/chat/completions", asked):
             if text := completion.take(event):
-                yield chunk(text)
+                yield chunk(AssistantPromptMessage(content=text))
         if completion.finish_reason is None:
             raise server.broken_off()
         yield chunk(
-            completion.rest(),
-            tool_calls=completion.tool_calls(),
+            AssistantPromptMessage(content=completion.rest(), tool_calls=completion.tool_calls()),
             finish_reason=completion.finish_reason,
             usage=self._usage(completion),
         )

@@ -79,7 +79,8 @@ def _ranked(
     if not docs:
         return [], []
     limit = {} if top_n is None else {"top_n": top_n}
-    answer = Server(credentials).post("/v1/rerank", {"model": model, "query": query, "documents": docs, **limit})
+    body = {"model": model, "query": query, "documents": docs, **limit}
+    answer = Server(credentials).post("/v1/rerank", body, "results")
     ranked = [
         RerankDocument(index=each["index"], text=docs[each["index"]], score=each["relevance_score"])
         for each in answer["results"]

@@ -77,7 +77,7 @@ def _embedded(credentials: Credentials, model: str, texts: list[str]) -> tuple[l
     vectors: list[list[float]] = []
     tokens = 0
     for start in range(0, len(texts), _BATCH):
-        answer = server.post("/v1/embeddings", {"model": MODEL, "input": texts[start : start + _BATCH]})
+        answer = server.post("/v1/embeddings", {"model": MODEL, "input": texts[start : start + _BATCH]}, "data")
         vectors += [each["embedding"] for each in answer["data"]]
         tokens += answer["usage"]["total_tokens"]
         if start == 0:

@@ -15,7 +15,11 @@ class Endpoint(Declaration):
     """A route that Dify serves for the plugin."""
 
     path: Annotated[
-        str, Field(pattern=r"^/[a-zA-Z0-9_<>:./-]*$", description="a path that begins with /, e.g. /retrieval")
+        str,
+        Field(
+            pattern=r"^(/([a-zA-Z0-9_.-]+|<((string|int|float|path|uuid):)?[a-z_]+>))+$",
+            description="a path that begins with /, e.g. /retrieval or /documents/<id>",
+        ),
     ]
     method: Literal["HEAD", "GET", "POST", "PUT", "DELETE", "OPTIONS"]
     hidden: bool = False

@@ -9,7 +9,7 @@ from dify_plugins.tooling.validation.declarations.agent import StrategyParameter
 from dify_plugins.tooling.validation.declarations.tool import ToolParameter
 from dify_plugins.tooling.validation.document import Loc
 from dify_plugins.tooling.validation.flow.flow import Flow
-from dify_plugins.tooling.validation.flow.nodes import ToolInput
+from dify_plugins.tooling.validation.flow.nodes.plugins import ToolInput
 from dify_plugins.tooling.validation.problem import Problem, listed, meant, shown
 
 _CONSTANTS: dict[str, tuple[type, ...]] = {

@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     endpoints.routes_are_unique,
     models.methods_have_forms,
     models.types_agree,
+    models.properties_are_complete,
     models.names_are_unique,
     models.positions_name_models,
     models.parameter_rules,

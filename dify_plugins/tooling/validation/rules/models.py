@@ -9,6 +9,12 @@ from dify_plugins.tooling.validation.document import read
 from dify_plugins.tooling.validation.plugin import Plugin, patterns
 from dify_plugins.tooling.validation.problem import Problem, listed, meant, shown
 
+_PROPERTIES = {
+    "llm": ("mode", "context_size"),
+    "text-embedding": ("context_size", "max_chunks"),
+    "rerank": ("context_size",),
+}
+
 
 def methods_have_forms(plugin: Plugin) -> Iterator[Problem]:
     """Models to choose need models, models to add need a form."""
@@ -47,6 +53,15 @@ def _under_their_type(plugin: Plugin) -> Iterator[Problem]:
                 if model.document.path in files and found != kind.replace("_", "-"):
                     what = f"model_type is {found}, and the provider lists the file under {kind}"
                     yield model.problem(("model_type",), what, remedy="change one of them")
+
+
+def properties_are_complete(plugin: Plugin) -> Iterator[Problem]:
+    """What Dify looks up before it calls a model of the type."""
+    for model in plugin.models:
+        for name in _PROPERTIES.get(model.value.model_type, ()):
+            if getattr(model.value.model_properties, name) is None:
+                what = f"model_properties.{name} is missing; a model of the type {model.value.model_type} needs it"
+                yield model.problem(("model_properties",), what, remedy=f"add {name}")
 
 
 def names_are_unique(plugin: Plugin) -> Iterator[Problem]:
