@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from dify_plugins.tooling import validating
+from dify_plugins.tooling import running, validating
 from dify_plugins.tooling.packaging import commands as packaging
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(validating.validate)
+app.command()(running.run)
 app.add_typer(packaging.app)
 
 

@@ -67,7 +67,8 @@ class PluginProcess:
         handlers: Mapping[str, Handler] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.python, self.transport = folder, python, transport
+        # Not resolved: an environment is known by the path of its interpreter.
+        self.folder, self.python, self.transport = folder.absolute(), python.absolute(), transport
         self.handlers = dict(handlers or {})
         self.declarations: dict[str, Any] = {}
         """What a plugin says of itself over TCP, by kind: ``manifest_declaration``, ``tool_declaration``, ..."""

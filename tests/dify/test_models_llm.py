@@ -69,7 +69,7 @@ def refusal(calls: ModelCalls, kind: str, *words: object, **more: object) -> str
     return caught.value.message
 
 
-def test_streams_korean_whose_characters_are_cut(
+def test_streams_korean(
     start_plugin: StartPlugin,
     llm_server: LLMFlowServer,
     endpoint: ScriptedEndpoint,
@@ -98,6 +98,16 @@ def test_streams_korean_whose_characters_are_cut(
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+def test_characters_may_come_in_pieces(
+    start_plugin: StartPlugin, llm_server: LLMFlowServer, endpoint: ScriptedEndpoint, python: str
+) -> None:
+    content = b"".join(streamed(piece("연차는 열다섯\u2028날"), piece("입니다.", "stop")).parts)
+    endpoint.replies.append(Reply([content[at : at + 4] for at in range(0, len(content), 4)], pause_s=0.005))
+    straight = {**llm_server.credentials("reader"), "base_url": endpoint.url}  # the server sends whole events
+    calls = ModelCalls(start_plugin("llmflow_models", python), straight)
+    assert calls.ask("student", "연차?").text == "연차는 열다섯\u2028날입니다."
 
 
 def test_answers_in_one_piece(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:

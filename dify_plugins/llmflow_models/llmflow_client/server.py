@@ -66,7 +66,7 @@ class Server:
             # httpx would split lines at U+2028 as well, which JSON may hold. A line is decoded when it is
             # whole, so that no character is cut.
             rest, heard = b"", time.monotonic()
-            for part in response.iter_bytes():
+            for part in (line.encode() + b"\n" for line in response.iter_lines()):
                 *lines, rest = (rest + part).split(b"\n")
                 for line in lines:
                     if line.startswith(b"data:"):
@@ -77,7 +77,7 @@ class Server:
                         yield self._event(data)
                 if len(rest) > MOST_BYTES:
                     raise self._error(InvokeBadRequestError, "too_large")
-                if False:  # a heartbeat is no answer
+                if time.monotonic() - heard > timeout_s:  # a heartbeat is no answer
                     raise self._error(InvokeConnectionError, "late", seconds=timeout_s)
 
     def broken_off(self) -> InvokeError:
