@@ -7,17 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dify_plugins.tooling.validation.declarations.common import (
-    AutoGenerate,
-    Default,
     Extra,
     Identity,
     Label,
-    Name,
-    Number,
-    ParameterOption,
+    Parameter,
     Path,
     ProviderIdentity,
-    Template,
 )
 from dify_plugins.tooling.validation.declarations.json_schema import OutputSchema
 from dify_plugins.tooling.validation.schema import Declaration
@@ -37,22 +32,11 @@ StrategyParameterType = Literal[
 ]
 
 
-class StrategyParameter(Declaration):
+class StrategyParameter(Parameter):
     """One parameter of a strategy."""
 
-    name: Name
-    label: Label
     help: Label | None = None
     type: StrategyParameterType
-    required: bool = False
-    scope: str | None = None
-    default: Default | None = None
-    min: Number | None = None
-    max: Number | None = None
-    precision: Annotated[int, Field(ge=0)] | None = None
-    options: list[ParameterOption] | None = None
-    auto_generate: AutoGenerate | None = None
-    template: Template | None = None
 
 
 class Strategy(Declaration):

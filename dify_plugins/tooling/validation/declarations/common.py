@@ -143,3 +143,19 @@ class Template(Declaration):
     """The value may be a Jinja template."""
 
     enabled: bool
+
+
+class Parameter(Declaration):
+    """What the parameters of tools and of strategies share."""
+
+    name: Name
+    label: Label
+    required: bool = False
+    scope: str | None = None
+    default: Default | None = None
+    min: Number | None = None
+    max: Number | None = None
+    precision: Annotated[int, Field(ge=0)] | None = None
+    options: list[ParameterOption] | None = None
+    auto_generate: AutoGenerate | None = None
+    template: Template | None = None

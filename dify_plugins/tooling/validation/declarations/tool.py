@@ -7,17 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dify_plugins.tooling.validation.declarations.common import (
-    AutoGenerate,
-    Default,
     Extra,
     Identity,
     Label,
     Name,
-    Number,
-    ParameterOption,
+    Parameter,
     Path,
     ProviderIdentity,
-    Template,
     Text,
 )
 from dify_plugins.tooling.validation.declarations.credentials import Credential
@@ -41,26 +37,15 @@ ParameterType = Literal[
 ]
 
 
-class ToolParameter(Declaration):
+class ToolParameter(Parameter):
     """One parameter of a tool."""
 
-    name: Name
-    label: Label
     human_description: Label
     type: Annotated[
         ParameterType, Field(description="dynamic-select, date and date-range do not run on dify_plugin 0.7.4")
     ]
     form: Literal["schema", "form", "llm"]
     llm_description: Text | None = None
-    required: bool = False
-    scope: str | None = None
-    default: Default | None = None
-    min: Number | None = None
-    max: Number | None = None
-    precision: Annotated[int, Field(ge=0)] | None = None
-    options: list[ParameterOption] | None = None
-    auto_generate: AutoGenerate | None = None
-    template: Template | None = None
 
 
 class ToolDescription(Declaration):
