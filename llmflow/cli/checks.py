@@ -295,4 +295,6 @@ def _get(url: str, headers: dict[str, str] | None = None) -> httpx.Response | Fi
     try:
         return httpx.get(url, headers=headers, timeout=_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Finding("fail", f"{url}: {error or type(error).__name__}", "check that the server runs and its address")
+        return Finding(
+            "fail", f"{url}: {str(error) or type(error).__name__}", "check that the server runs and its address"
+        )

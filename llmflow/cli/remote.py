@@ -199,7 +199,7 @@ class RemoteRuntime(Runtime):
             yield
         except httpx.TransportError as error:
             raise UpstreamError(
-                f"the server at {self._url} does not answer: {error or type(error).__name__}; look at its log"
+                f"the server at {self._url} does not answer: {str(error) or type(error).__name__}; look at its log"
             ) from error
 
 

@@ -110,7 +110,7 @@ def call(
         deadline.left()
         raise UpstreamError(f"{shown(url)}: does not answer", param="url") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, *_NO_HOST) as error:
-        raise UpstreamError(f"{shown(url)}: {error or type(error).__name__}", param="url") from error
+        raise UpstreamError(f"{shown(url)}: {str(error) or type(error).__name__}", param="url") from error
 
 
 @cache

@@ -165,7 +165,7 @@ class StreamingEndpoint:
             ) from error
         except httpx.TransportError as error:
             raise _FailedAttemptError(
-                f"{error or type(error).__name__}; check that the server runs and that llm.base_url is right",
+                f"{str(error) or type(error).__name__}; check that the server runs and that llm.base_url is right",
                 retry=True,
             ) from error
         except httpx.InvalidURL as error:

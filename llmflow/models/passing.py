@@ -43,7 +43,7 @@ class Endpoint:
             ) from error
         except httpx.RequestError as error:
             raise self.error(
-                f"{error or type(error).__name__}; check that the server runs and that llm.base_url is right"
+                f"{str(error) or type(error).__name__}; check that the server runs and that llm.base_url is right"
             ) from error
         except httpx.InvalidURL as error:
             raise self.error(f"is no valid address ({error}); correct llm.base_url") from error

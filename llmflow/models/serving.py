@@ -143,7 +143,7 @@ class ModelServer:
             raise self._late() from error
         except httpx.TransportError as error:
             raise _FailedAttemptError(
-                f"{error or type(error).__name__}; check that the server runs and that {self._param} is right",
+                f"{str(error) or type(error).__name__}; check that the server runs and that {self._param} is right",
                 retry=True,
             ) from error
         except httpx.DecodingError as error:

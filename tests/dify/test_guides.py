@@ -158,8 +158,8 @@ def exists(code: str) -> bool:
         return (*package.groups()[:2], kind) in {(each["name"], each["version"], each["type"]) for each in MANIFESTS}
     if code.startswith("{"):
         return isinstance(json.loads(code), dict)
-    if kind := re.fullmatch(r"\[([A-Z_]+)\]", code):
-        return kind[1] in ENTITY_TYPES
+    if entity := re.fullmatch(r"\[([A-Z_]+)\]", code):
+        return entity[1] in ENTITY_TYPES
     places = (ROOT, PLUGINS, *PLUGINS.glob("llmflow*"))
     return is_setting(code) or any((place / code).exists() for place in places if not code.startswith("/"))
 
@@ -237,12 +237,11 @@ def test_both_guides_say_the_same() -> None:
 @in_both
 def test_every_tool_is_described_in_full(language: str) -> None:
     text = section(language, TOOLS_SECTION).text
-    parts = re.split(r"^\*\*(.+?)\*\*(?:\((.+?)\))?: `(\w+)`", text, flags=re.MULTILINE)
-    assert set(parts[3::4]) == set(TOOLS)
-    for label, korean, name, body in zip(*(parts[start::4] for start in range(1, 5)), strict=True):
+    parts = re.split(r"^\*\*(.+?)\*\*: `(\w+)`", text, flags=re.MULTILINE)
+    assert set(parts[2::3]) == set(TOOLS)
+    for label, name, body in zip(*(parts[start::3] for start in range(1, 4)), strict=True):
         tool, rows = TOOLS[name], Section(4, name, body).rows
-        labels = tool["identity"]["label"]
-        assert (label, korean) == (labels["en_US"], labels["ko_KR"] if language == "ko" else None)
+        assert label == half(tool["identity"]["label"], language)
         taken = {code for row in rows for code in re.findall(r"`(\w+)`", row[0])}
         assert taken == {parameter["name"] for parameter in tool["parameters"]}
         returned = {code for row in rows for code in re.findall(r"`(\w+)`", row[2])}
@@ -252,9 +251,20 @@ def test_every_tool_is_described_in_full(language: str) -> None:
 @in_both
 def test_credentials_are_described_by_their_labels(language: str) -> None:
     described = {row[0].strip("`"): row[1] for row in section(language, CREDENTIALS_SECTION).rows}
-    labels = {name: field["label"] for name, field in CREDENTIALS.items()}
-    korean = {name: f"{label['en_US']}({label['ko_KR']})" for name, label in labels.items()}
-    assert described == (korean if language == "ko" else {name: label["en_US"] for name, label in labels.items()})
+    assert described == {name: half(field["label"], language) for name, field in CREDENTIALS.items()}
+
+
+@in_both
+def test_a_label_is_shown_as_it_stands_on_the_screen(language: str) -> None:
+    prose = " ".join(" ".join(part.text.split()) for part in sections(GUIDES[language]))
+    shown = re.findall(r"\*([^*]+ · [^*]+)\*", prose)
+    assert shown
+    assert set(shown) <= {tool["identity"]["label"]["en_US"] for tool in TOOLS.values()}
+
+
+def half(label: dict[str, str], language: str) -> str:
+    """What a guide calls it: Dify shows ``en_US`` to everybody, English and Korean with a dot between."""
+    return label["ko_KR"] if language == "ko" else label["en_US"].split(" · ")[0]
 
 
 @in_both

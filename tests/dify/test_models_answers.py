@@ -9,7 +9,7 @@ from chat_server import event
 from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, said
-from scripted_endpoint import ScriptedEndpoint, streamed
+from model_endpoint import ScriptedEndpoint, streamed
 
 from dify_plugins.tooling.daemon import PluginError, Transport
 

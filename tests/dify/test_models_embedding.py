@@ -13,7 +13,7 @@ from chat_server import Reply
 from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, bare_server
-from scripted_endpoint import ScriptedEndpoint, as_json
+from model_endpoint import ScriptedEndpoint, as_json
 from tei_server import tei
 
 from dify_plugins.tooling.daemon import MAX_LINE, PluginError, Transport

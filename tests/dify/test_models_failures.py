@@ -14,7 +14,7 @@ from chat_server import Reply, piece
 from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, said
-from scripted_endpoint import ScriptedEndpoint, as_json, streamed
+from model_endpoint import ScriptedEndpoint, as_json, streamed
 
 from dify_plugins.tooling.daemon import MAX_LINE, PluginError
 

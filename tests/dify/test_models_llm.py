@@ -11,7 +11,7 @@ from chat_server import Reply, event, piece
 from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, bare_server, said
-from scripted_endpoint import TOKENS, USAGE, WINDOW, ScriptedEndpoint, called, delta, served, streamed, whole
+from model_endpoint import TOKENS, USAGE, WINDOW, ScriptedEndpoint, called, delta, served, streamed, whole
 
 from dify_plugins.tooling.daemon import PluginError, Transport
 

@@ -66,7 +66,7 @@ class Server:
             # httpx would split lines at U+2028 as well, which JSON may hold. A line is decoded when it is
             # whole, so that no character is cut.
             rest, heard = b"", time.monotonic()
-            for part in (line.encode() + b"\n" for line in response.iter_lines()):
+            for part in response.iter_bytes():
                 *lines, rest = (rest + part).split(b"\n")
                 for line in lines:
                     if line.startswith(b"data:"):

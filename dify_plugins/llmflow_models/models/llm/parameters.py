@@ -22,8 +22,8 @@ def parameter_rules(max_model_len: int | None) -> list[ParameterRule]:
         {
             "name": "max_tokens",
             "type": "int",
-            "label": {"en_US": "Max tokens"},
-            "help": {"en_US": "Length of the answer at most; raise it where answers are cut."},
+            "label": {"en_US": "Max tokens · 최대 토큰 수"},
+            "help": {"en_US": "Length of the answer at most; raise it where answers are cut. 답의 최대 길이입니다."},
             "default": min(_DEFAULT_MAX_TOKENS, max_model_len or _DEFAULT_MAX_TOKENS),
             "min": 1,
             "max": max_model_len,
@@ -33,28 +33,37 @@ def parameter_rules(max_model_len: int | None) -> list[ParameterRule]:
         {
             "name": "seed",
             "type": "int",
-            "label": {"en_US": "Seed"},
-            "help": {"en_US": "The same seed and the same prompt give the same answer."},
+            "label": {"en_US": "Seed · 시드"},
+            "help": {"en_US": "The same seed and prompt give the same answer. 시드와 프롬프트가 같으면 답도 같습니다."},
             "min": 0,
         },
         {
             "name": "response_format",
             "use_template": "response_format",
             "options": ["text", "json_object", "json_schema"],
-            "help": {"en_US": "json_object: any JSON. json_schema: JSON that the schema below allows."},
+            "help": {
+                "en_US": "json_object: any JSON. json_schema: JSON that the schema below allows."
+                " 아래 스키마에 맞는 JSON을 쓰게 하려면 json_schema를 고릅니다."
+            },
         },
         {"name": "json_schema", "use_template": "json_schema"},
         {
             "name": "tool_choice",
             "type": "string",
-            "label": {"en_US": "Tool choice"},
-            "help": {"en_US": "auto, none, required, or the name of the tool that must be called."},
+            "label": {"en_US": "Tool choice · 도구 선택"},
+            "help": {
+                "en_US": "auto, none, required, or the name of the tool that must be called."
+                " 반드시 불러야 할 도구가 있으면 그 이름을 적습니다."
+            },
         },
         {
             "name": "enable_thinking",
             "type": "boolean",
-            "label": {"en_US": "Thinking"},
-            "help": {"en_US": "Whether a model that can (such as Qwen3) thinks before it answers."},
+            "label": {"en_US": "Thinking · 생각하기"},
+            "help": {
+                "en_US": "Whether a model that can (such as Qwen3) thinks before it answers."
+                " 생각할 수 있는 모델이 답하기 전에 생각하게 합니다."
+            },
         },
     ]
     return [ParameterRule.model_validate(rule) for rule in rules]
