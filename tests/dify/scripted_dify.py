@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dify_plugins.tooling.daemon import Message, PluginProcess
+from worded_errors import said
+
+from dify_plugins.tooling.daemon import Message, PluginError, PluginProcess
 
 PROVIDER = "langgenius/openai_api_compatible/openai_api_compatible"
 
@@ -115,7 +117,10 @@ class Dify:
     def _tool(self, request: Message) -> Iterator[Message]:
         with self._lock:
             self.called.append(request)
-        yield from self.tools[request["tool"]](request["tool_parameters"])
+        try:
+            yield from self.tools[request["tool"]](request["tool_parameters"])
+        except PluginError as error:
+            raise RuntimeError(said(request["provider"], error)) from None
 
 
 def text(content: str) -> Message:

@@ -65,7 +65,7 @@ def test_tools_have_the_names_that_their_plugin_gives_them(flow: Path) -> None:
     assert used
     for tool in used:
         declared = yaml.safe_load((PLUGINS / "llmflow" / "tools" / f"{tool['tool_name']}.yaml").read_text("utf-8"))
-        assert tool["tool_label"] == declared["identity"]["label"][language]
+        assert tool["tool_label"] == declared["identity"]["label"][language].partition(" · ")[0]
 
 
 @EVERY_FLOW
@@ -180,12 +180,16 @@ def test_a_ticket_is_json_whatever_the_enquiry_holds(language: str) -> None:
 
 
 @BOTH_LANGUAGES
-@pytest.mark.parametrize("name", ["knowledge_qa", "helpdesk_hr_it", "document_intake"])
-def test_of_a_failure_the_sentence_is_left(name: str, language: str) -> None:
-    worded = "An error occurred in the plugin, error type: SomeError, error details: 키가 만료되었습니다."
-    assert code(name, language, "failure", a=None, b=worded)["text"] == "키가 만료되었습니다."
-    assert code(name, language, "failure", a="키가 만료되었습니다.")["text"] == "키가 만료되었습니다."
-    assert code(name, language, "failure", a=None)["text"] == ""
+def test_without_a_failure_nothing_is_said_of_one(language: str) -> None:
+    assert code("knowledge_qa", language, "failure", error="키가 만료되었습니다.")["text"] == "키가 만료되었습니다."
+    assert code("knowledge_qa", language, "failure", error=None)["text"] == ""
+
+
+@pytest.mark.parametrize("name", ["helpdesk_hr_it", "document_intake"])
+def test_whichever_tool_fails_is_heard(name: str) -> None:
+    tools = nodes(APPS / f"{name}.ko.yml")
+    heard = [tool for tool, error in tools["failure"]["variables"] if error == "error_message"]
+    assert heard == [tool for tool, data in tools.items() if data["type"] == "tool"]
 
 
 def test_a_report_counts_each_line_once_and_shows_masked_places_only() -> None:

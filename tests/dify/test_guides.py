@@ -140,7 +140,9 @@ def names() -> set[str]:
     for workflow in (declared(flow)["workflow"] for flow in FLOWS):
         found |= {variable["name"] for variable in workflow["environment_variables"]}
         nodes = [node["data"] for node in workflow["graph"]["nodes"]]
-        found |= {variable["variable"] for node in nodes for variable in node.get("variables", ())}
+        # The variables of an aggregator are selectors, without names of their own.
+        named = [each for node in nodes for each in node.get("variables", ()) if isinstance(each, dict)]
+        found |= {variable["variable"] for variable in named}
         found |= {output for node in nodes if node["type"] == "code" for output in node["outputs"]}
     return found
 

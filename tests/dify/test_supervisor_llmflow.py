@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from environments import StartPlugin
+from faulty_server import FaultyServer, events
 from llmflow_server import LLMFlowServer
 from scripted_dify import Dify, Says, run, steps, tool
 
@@ -84,10 +85,50 @@ def test_the_answer_tool_and_the_graph_are_told_to_the_model(plugin: PluginProce
     seen = run(plugin, dify, tools=given())
     answer, graph = dify.asked[2]["prompt_messages"][-2:]
     assert "[1] " in answer["content"]
-    assert graph["content"].startswith("도구 search_graph 호출에 실패했습니다: ")
+    assert graph["content"].startswith("도구 search_graph 호출에 실패했습니다: 지식 그래프에 그런 이름이 없습니다.")
     assert "없는 사람" in graph["content"]
     assert [line.status for line in seen.log()[1].children] == ["success", "success", "error"]
     assert seen.resources[0]["position"] == 1
+
+
+def test_what_the_answer_tool_cites_stays_cited(plugin: PluginProcess, start_plugin: StartPlugin) -> None:
+    """An answer's numbers are those of the passages it was made from: some are skipped, some come twice."""
+
+    def cited(number: int, name: str, quote: str) -> dict[str, Any]:
+        place = {"chunk_id": f"chunk of {name}", "document_id": f"id of {name}", "document_name": name, "page": None}
+        return {**place, "number": number, "quote": quote, "span": [0, 9]}
+
+    citations = [
+        cited(4, "재택근무규정.md", "국외에서는 할 수 없다."),
+        cited(2, "복리후생.csv", "주 2일까지 지원한다."),
+        cited(4, "재택근무규정.md", "전날까지 신청한다."),
+    ]
+    text = "국외 근무는 안 됩니다[4]. 지원은 주 2일입니다[2]. 신청은 전날까지입니다[4]."
+    fields = {"mode": "generative", "unsupported": [], "degradations": [], "timings_ms": {}, "cached": False}
+    finished = ("finished", {"text": text, "citations": citations, **fields})
+    script = [
+        steps("확인"),
+        Says(calls=[("answer", {"question": "재택근무는?"})]),
+        Says("찾았다"),
+        Says("전날까지 신청합니다[1]. 주 2일입니다[2]. 국외는 안 됩니다[4]."),
+    ]
+    with FaultyServer(lambda _: events(finished)).running() as llmflow:
+        credentials = {"base_url": llmflow.url, "api_key": "llmflow_key"}
+
+        def answer(parameters: Any) -> Iterator[Message]:
+            return start_plugin("llmflow").invoke_tool("llmflow", "answer", credentials, dict(parameters))
+
+        dify = Dify(script, {"answer": answer})
+        seen = run(plugin, dify, tools=[tool("answer", PARAMETERS["answer"])])
+    told = dify.asked[2]["prompt_messages"][-1]["content"]
+    assert "국외 근무는 안 됩니다[1]. 지원은 주 2일입니다[2]. 신청은 전날까지입니다[1]." in told
+    assert "[1] 재택근무규정.md\n국외에서는 할 수 없다.\n전날까지 신청한다." in told
+    assert "[2] 복리후생.csv\n주 2일까지 지원한다." in told
+    assert [(each["position"], each["document_name"]) for each in seen.resources] == [
+        (1, "재택근무규정.md"),
+        (2, "복리후생.csv"),
+    ]
+    assert "국외는 안 됩니다." in seen.text, "there is no fourth passage here"
 
 
 def test_a_server_that_is_away_is_said_in_the_answer(
@@ -101,6 +142,5 @@ def test_a_server_that_is_away_is_said_in_the_answer(
 
     script = [steps("확인"), Says(calls=[("retrieve", {"query": "연차"})]), Says("없음"), Says("알 수 없습니다.")]
     seen = run(plugin, Dify(script, {"retrieve": away}))
-    assert seen.text.startswith("※ 쓰지 못한 도구가 있습니다: retrieve (")
-    assert "http://127.0.0.1:9" in seen.text
+    assert seen.text.startswith("※ 쓰지 못한 도구가 있습니다: retrieve (LLMFlow 서버(http://127.0.0.1:9)에 연결할 수")
     assert "Traceback" not in seen.text

@@ -16,6 +16,7 @@ from chat_server import Reply
 from environments import StartPlugin
 from faulty_server import Asked, FaultyServer, as_json, page, told
 from tool_calls import Tools
+from worded_errors import without_python
 
 from dify_plugins.tooling.daemon import MAX_LINE, PluginError
 
@@ -113,10 +114,32 @@ def test_what_the_server_says(
         ]
         with pytest.raises(PluginError) as refused:
             tools.validate()
-        for failure in (*failures, refused.value.message):
+        for failure in (*failures, without_python(refused.value)):
             assert words in failure
             assert SECRET not in failure
             assert "<html>" not in failure
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (told(401, "unauthenticated"), "InvokeAuthorizationError"),
+        (told(403, "forbidden"), "InvokeAuthorizationError"),
+        (told(404, "not_found"), "InvokeBadRequestError"),
+        (told(422, "invalid_input"), "InvokeBadRequestError"),
+        (page(429), "InvokeRateLimitError"),
+        (told(500, "internal_error"), "InvokeServerUnavailableError"),
+        (page(504), "InvokeServerUnavailableError"),
+        (page(), "InvokeConnectionError"),
+        (Reply([b"{"], 200, {"Content-Length": "1000"}), "InvokeConnectionError"),
+        (Reply([b" "] * 600, 200, {"Content-Type": "application/json"}, pause_s=0.05), "InvokeConnectionError"),
+    ],
+)
+def test_the_kind_of_failure_is_told(tools: Tools, faulty: FaultyServer, reply: Reply, kind: str) -> None:
+    faulty.decide = lambda _: reply
+    with pytest.raises(PluginError) as caught:
+        tools.with_credentials(timeout_s="1").run("mask_pii", text="연차")
+    assert caught.value.kind == kind
 
 
 def test_a_refusal_names_what_the_tool_was_after(tools: Tools, faulty: FaultyServer) -> None:

@@ -9,9 +9,9 @@ import pytest
 from environments import StartPlugin
 from faulty_server import FaultyServer, events, page, told
 from llmflow_server import LLMFlowServer
-from tool_calls import Tools
+from tool_calls import Result, Tools
 
-from dify_plugins.tooling.daemon import MAX_LINE, Transport
+from dify_plugins.tooling.daemon import MAX_LINE, Message, PluginError, Transport
 
 QUESTION = "국외에서도 재택근무를 할 수 있나요?"
 SENTENCE = "국외에서는 재택근무를 할 수 없다."
@@ -69,9 +69,35 @@ def test_an_answer_comes_in_pieces(
     assert result.variables["unsupported"] == result.variables["degradations"] == []
     cited = result.variables["citations"]
     assert any(citation["quote"] == SENTENCE for citation in cited)
-    assert [each["content"] for each in result.resources] == [citation["quote"] for citation in cited]
+    assert {each["position"] for each in result.resources} == {citation["number"] for citation in cited}
+    assert all(citation["quote"] in result.context for citation in cited)
     assert {each["document_name"] for each in result.resources} == {"재택근무규정.md"}
     assert all(0 < each["score"] <= 1 for each in result.resources)
+
+
+def citation(number: int, quote: str, name: str = "규정.pdf") -> dict[str, Any]:
+    """A citation of the only passage of a document."""
+    place = {"chunk_id": f"chunk of {name}", "document_id": f"id of {name}", "document_name": name, "page": None}
+    return {**place, "number": number, "quote": quote, "span": [0, 9]}
+
+
+def test_sources_have_the_numbers_of_the_text(tools: Tools, faulty: FaultyServer) -> None:
+    cited = [citation(4, "휴가는 5일이다."), citation(2, "출장비는 7일 안에."), citation(4, "이월은 5일까지.")]
+    cited += [citation(4, "휴가는 5일이다."), citation(9, "노트북은 회사 것.", "보안.md")]
+    text = "휴가는 5일이다[4]. 출장비는 7일 안에[2]. 이월은 5일까지[4]. 휴가는 5일이다[4]. 노트북은 회사 것[9]."
+    faulty.decide = lambda _: events(finished(text, citations=cited))
+    result = tools.run("answer", question="휴가는?")
+    assert [(each["position"], each["document_name"], each["content"]) for each in result.resources] == [
+        (4, "규정.pdf", "휴가는 5일이다.\n이월은 5일까지."),
+        (2, "규정.pdf", "출장비는 7일 안에."),
+        (9, "보안.md", "노트북은 회사 것."),
+    ]
+    assert result.context.split("\n\n") == [
+        "[4] 규정.pdf\n휴가는 5일이다.\n이월은 5일까지.",
+        "[2] 규정.pdf\n출장비는 7일 안에.",
+        "[9] 보안.md\n노트북은 회사 것.",
+    ]
+    assert result.text == f"{text}\n\n출처:\n[4] 규정.pdf\n[2] 규정.pdf\n[9] 보안.md"
 
 
 def test_an_answer_given_before(start_plugin: StartPlugin, server: LLMFlowServer, python: str) -> None:
@@ -142,8 +168,7 @@ def test_ten_megabytes_are_cut_where_all_can_see(tools: Tools, faulty: FaultySer
 
 
 def test_many_citations_are_cut_where_all_can_see(tools: Tools, faulty: FaultyServer) -> None:
-    citation = {"chunk_id": "c", "document_id": "d", "document_name": "규정.pdf", "page": None, "span": [0, 9]}
-    many = [{**citation, "number": number, "quote": '"\n' * 1000} for number in range(2000)]
+    many = [citation(number, '"\n' * 1000) for number in range(2000)]
     faulty.decide = lambda _: events(delta("답"), finished("답", citations=many, unsupported=["\x00" * 1000] * 1000))
     result = tools.run("answer", question="휴가는?")
     kept = len(result.variables["citations"])
@@ -159,6 +184,31 @@ def test_an_answer_that_ends_half_way(tools: Tools, faulty: FaultyServer) -> Non
     for reply in (events(delta("휴가는 ")), cut, events()):
         faulty.decide = lambda _, reply=reply: reply
         assert "도중에 끊어졌습니다" in tools.failure("answer", question="휴가는?")
+
+
+@pytest.mark.parametrize(
+    "last", [None, ("delta", {}), ("discarded", {"reason": "the LLM hung up"})], ids=["cut", "unexpected", "discarded"]
+)
+def test_after_a_piece_the_failure_is_shown_as_well(tools: Tools, faulty: FaultyServer, last: Any) -> None:
+    """Dify's chat shows the text so far, and of the error nothing."""
+    faulty.decide = lambda _: events(delta("휴가는 "), *([last] if last else []))
+    messages: list[Message] = []
+    with pytest.raises(PluginError) as caught:
+        messages.extend(tools.messages("answer", question="휴가는?"))
+    shown = Result()
+    for message in messages:
+        shown.take(message["type"], message["message"])
+    assert shown.text == shown.streamed["answer"]
+    assert shown.text.startswith("휴가는 \n\n")
+    assert shown.text.endswith(f"\n\n{caught.value.message}\n\n")
+
+
+def test_before_a_piece_a_failure_is_an_error_only(tools: Tools, faulty: FaultyServer) -> None:
+    faulty.decide = lambda _: events()
+    kinds: list[str] = []
+    with pytest.raises(PluginError):
+        kinds.extend(message["type"] for message in tools.messages("answer", question="휴가는?"))
+    assert set(kinds) == {"log"}
 
 
 def test_an_error_in_the_midst(tools: Tools, faulty: FaultyServer) -> None:

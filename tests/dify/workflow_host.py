@@ -15,18 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from environments import interpreter
+from worded_errors import said
 
 from dify_plugins.tooling.daemon import PluginError, PluginProcess
 
 HERE = Path(__file__).parent
-_SAID_AS_IT_IS = {
-    "InvokeAuthorizationError",
-    "InvokeBadRequestError",
-    "InvokeConnectionError",
-    "InvokeRateLimitError",
-    "InvokeServerUnavailableError",
-}
-"""Errors of plugins by class, whose message Dify passes on alone; it puts others into a sentence of its own."""
 _CODE_S = 20
 _RUN_S = 120
 
@@ -180,8 +173,7 @@ class WorkflowHost:
                 yield {"event": "chunk", "data": message}
             yield {"event": "done"}
         except PluginError as error:
-            said = error.message if error.kind in _SAID_AS_IT_IS else _in_a_sentence(data["provider"], error)
-            yield {"event": "error", "data": {"message": said}}
+            yield {"event": "error", "data": {"message": said(data["provider"], error)}}
 
     def take_ticket(self, ticket: dict[str, Any]) -> int:
         """The ticket system: what it answers."""
@@ -197,11 +189,6 @@ def _for_plugin(value: Any) -> Any:
         }
         return {**kept, "url": value["remote_url"]}
     return value
-
-
-def _in_a_sentence(provider: str, error: PluginError) -> str:
-    """What Dify says of an error that is not one of ``_SAID_AS_IT_IS``, in the order in which it says it."""
-    return f"The plugin of {provider} failed, error type: {error.kind}, error details: {error.message}"
 
 
 def run_python(code: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from dify_plugin import Endpoint
 from llmflow_client.credentials import Credentials
-from llmflow_client.errors import LLMFlowError, RefusedError
+from llmflow_client.errors import InvokeAuthorizationError, LLMFlowError
 from llmflow_client.server import Server
 from werkzeug import Request, Response
 
@@ -38,10 +38,9 @@ class Retrieval(Endpoint):
             if not access_key or not hmac.compare_digest(key.strip().encode(), access_key.encode()):
                 return _error(403, _NOT_AUTHORISED, "the key is not the access key of this endpoint")
             return _passed_on(r.get_data(), settings)
-        except RefusedError as refused:
-            return _error(refused.status, refused.status, str(refused))
         except LLMFlowError as error:
-            return _error(502, 502, str(error))
+            status = error.status or 502
+            return _error(status, status, str(error))
         except Exception:
             log.exception("unexpected error")
             return _error(500, 500, "something unexpected failed inside the LLMFlow plugin; its log has more")
@@ -60,7 +59,9 @@ def _passed_on(body: bytes, settings: Mapping[str, Any]) -> Response:
     if not isinstance(answer, dict) or not ("records" in answer if reply.status == 200 else "error_code" in answer):
         raise server.refusal(reply)
     if reply.status in (401, 403):
-        raise LLMFlowError(f"the LLMFlow key in the settings of this endpoint is refused: {answer['error_msg']}")
+        raise InvokeAuthorizationError(
+            f"the LLMFlow key in the settings of this endpoint is refused: {answer['error_msg']}"
+        )
     kept = {name: reply.headers[name] for name in ("Retry-After",) if name in reply.headers}
     return _response(reply.status, reply.content, kept)
 

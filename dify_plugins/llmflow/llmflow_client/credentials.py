@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError
 from llmflow_client.texts import LANGUAGES, say
 
 LONGEST_TIMEOUT_S = 230
@@ -38,7 +38,7 @@ class Credentials:
         """From what Dify sends.
 
         Raises:
-            LLMFlowError: address, key or time limit is none.
+            InvokeBadRequestError: address, key or time limit is none.
         """
         language = language_of(values)
         return cls(
@@ -61,7 +61,7 @@ def language_of(values: Mapping[str, Any]) -> str:
 
 def _base_url(address: str, language: str) -> str:
     if not address:
-        raise LLMFlowError(say(language, "missing_address"))
+        raise InvokeBadRequestError(say(language, "missing_address"))
     try:
         parts = urlsplit(address)
         is_address = bool(parts.hostname) and parts.port != 0
@@ -75,15 +75,15 @@ def _base_url(address: str, language: str) -> str:
         or parts.fragment
         or re.search(r"\s", address)
     ):
-        raise LLMFlowError(say(language, "bad_address", address=address[:200]))
+        raise InvokeBadRequestError(say(language, "bad_address", address=address[:200]))
     return f"{parts.scheme}://{parts.netloc}{_PASTED.sub('', parts.path, count=1)}"
 
 
 def _api_key(key: str, language: str) -> str:
     if not key:
-        raise LLMFlowError(say(language, "missing_key"))
+        raise InvokeBadRequestError(say(language, "missing_key"))
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise LLMFlowError(say(language, "bad_key"))
+        raise InvokeBadRequestError(say(language, "bad_key"))
     return key
 
 
@@ -95,5 +95,5 @@ def _timeout_s(value: Any, language: str) -> float:
     except (TypeError, ValueError):
         timeout_s = 0.0
     if not 1 <= timeout_s <= LONGEST_TIMEOUT_S:
-        raise LLMFlowError(say(language, "bad_timeout", value=str(value)[:50], most=LONGEST_TIMEOUT_S))
+        raise InvokeBadRequestError(say(language, "bad_timeout", value=str(value)[:50], most=LONGEST_TIMEOUT_S))
     return timeout_s

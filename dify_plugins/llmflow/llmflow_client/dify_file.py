@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from dify_plugin.file.file import File
 
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError, InvokeConnectionError
 from llmflow_client.server import TLS, Server
 
 _BLOCK = 1 << 16
@@ -23,10 +23,10 @@ _TIMEOUT = httpx.Timeout(None, connect=10)
 def one_file(value: Any, server: Server) -> File:
     """The file that was given, also as a list of one."""
     if isinstance(value, list) and len(value) > 1:
-        raise LLMFlowError(server.credentials.say("several_files", count=len(value)))
+        raise InvokeBadRequestError(server.credentials.say("several_files", count=len(value)))
     file = value[0] if isinstance(value, list) and value else value
     if not isinstance(file, File):
-        raise LLMFlowError(server.credentials.say("not_a_file"))
+        raise InvokeBadRequestError(server.credentials.say("not_a_file"))
     return file
 
 
@@ -43,13 +43,14 @@ def fetched(file: File, server: Server) -> Iterator[IO[bytes]]:
     """The file's content, on the disk as long as it is needed.
 
     Raises:
-        LLMFlowError: Dify gives no address that can be called, or no content within the server's time.
+        InvokeBadRequestError: Dify gives no address that can be called, or no content there.
+        InvokeConnectionError: nobody answers there, or not within the server's time.
     """
     say = server.credentials.say
     name, host = name_of(file), urlsplit(file.url).netloc
     if not file.url.startswith(("http://", "https://")) or not host:
-        raise LLMFlowError(say("file_without_host", file=name, url=file.url[:120]))
-    late = LLMFlowError(say("file_late", file=name, seconds=server.credentials.timeout_s))
+        raise InvokeBadRequestError(say("file_without_host", file=name, url=file.url[:120]))
+    late = InvokeConnectionError(say("file_late", file=name, seconds=server.credentials.timeout_s))
     with tempfile.TemporaryFile() as content:
         try:
             with (
@@ -57,10 +58,10 @@ def fetched(file: File, server: Server) -> Iterator[IO[bytes]]:
                 httpx.stream("GET", file.url, follow_redirects=True, verify=TLS, timeout=_TIMEOUT) as response,
             ):
                 if response.status_code != 200:
-                    raise LLMFlowError(say("file_refused", file=name, status=response.status_code))
+                    raise InvokeBadRequestError(say("file_refused", file=name, status=response.status_code))
                 for block in response.iter_bytes(_BLOCK):
                     content.write(block)
         except (httpx.HTTPError, httpx.InvalidURL):
-            raise LLMFlowError(say("file_unreachable", file=name, host=host)) from None
+            raise InvokeConnectionError(say("file_unreachable", file=name, host=host)) from None
         content.seek(0)
         yield content

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError
 from llmflow_client.texts import say
 
 _TRUE = ("true", "1", "yes", "y", "on")
@@ -17,7 +17,7 @@ _SHOWN = 80
 
 
 class Parameters:
-    """The parameters of one run, read by name. A value that will not do is a :class:`LLMFlowError`."""
+    """The parameters of one run, read by name. A value that will not do is an :class:`InvokeBadRequestError`."""
 
     def __init__(self, values: Mapping[str, Any], language: str) -> None:
         self._values = values
@@ -126,14 +126,14 @@ class Parameters:
             raise self._error(problem, name, value=str(value)[:_SHOWN], least=least, most=most)
         return number
 
-    def _error(self, key: str, name: str, **values: Any) -> LLMFlowError:
+    def _error(self, key: str, name: str, **values: Any) -> InvokeBadRequestError:
         shown = f"{say(self._language, name)}({name})" if self._language == "ko" else (
             f"{say(self._language, name)} ({name})"
         )  # fmt: skip
-        return LLMFlowError(say(self._language, key, name=shown, **values))
+        return InvokeBadRequestError(say(self._language, key, name=shown, **values))
 
-    def _bad_filter(self, problem: str, **values: Any) -> LLMFlowError:
-        return LLMFlowError(say(self._language, "bad_filter", problem=say(self._language, problem, **values)))
+    def _bad_filter(self, problem: str, **values: Any) -> InvokeBadRequestError:
+        return InvokeBadRequestError(say(self._language, "bad_filter", problem=say(self._language, problem, **values)))
 
 
 def _is_condition(value: Any) -> bool:

@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 
 from dify_plugin.entities.tool import ToolInvokeMessage
 
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError
 from llmflow_client.texts import say
 
 RetrieverResource: TypeAlias = ToolInvokeMessage.RetrieverResourceMessage.RetrieverResource
 Passage = dict[str, Any]
 """``content``, ``title``, ``score`` and ``metadata``, none of them null; Dify's own form of what it retrieves."""
+Numbered = Mapping[int, Passage]
+"""Passages under the numbers that a text cites them by."""
 
 _CONTENTS = ("content", "text", "page_content")
 _LISTS = ("result", "records", "passages", "documents")
@@ -60,10 +62,15 @@ def given(value: Any, language: str) -> list[Passage]:
     return [passage for passage in _flat(value, language) if passage["content"].strip()]
 
 
-def context(passages: list[Passage], language: str) -> str:
+def numbered(passages: list[Passage]) -> Numbered:
+    """Passages counted from 1."""
+    return dict(enumerate(passages, 1))
+
+
+def context(passages: Numbered, language: str) -> str:
     """The passages as a text to quote from, each under its number and where it is from."""
     parts = []
-    for number, passage in enumerate(passages, 1):
+    for number, passage in passages.items():
         metadata = passage["metadata"]
         source = place(passage.get("title"), metadata.get("page"), language, metadata.get("section"))
         parts.append(f"[{number}] {source}".rstrip() + f"\n{passage['content']}")
@@ -76,7 +83,7 @@ def place(title: Any, page: Any, language: str, section: Any = None) -> str:
     return " · ".join(str(part) for part in parts if part)
 
 
-def resources(passages: list[Passage]) -> list[RetrieverResource]:
+def resources(passages: Numbered) -> list[RetrieverResource]:
     """The passages as Dify shows citations."""
     return [
         RetrieverResource(
@@ -89,7 +96,7 @@ def resources(passages: list[Passage]) -> list[RetrieverResource]:
             content=passage["content"],
             page=page if isinstance(page := passage["metadata"].get("page"), int) else None,
         )
-        for number, passage in enumerate(passages, 1)
+        for number, passage in passages.items()
     ]
 
 
@@ -103,7 +110,7 @@ def _parsed(text: str, language: str) -> Any:
             pass
         if text.startswith(_PYTHON):
             if len(text) > _LONGEST_PYTHON:
-                raise LLMFlowError(say(language, "long_python_passages", length=len(text)))
+                raise InvokeBadRequestError(say(language, "long_python_passages", length=len(text)))
             try:
                 return ast.literal_eval(text)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -120,7 +127,7 @@ def _flat(value: Any, language: str) -> Iterator[Passage]:
     elif isinstance(value, dict):
         yield from _of_object(value, language)
     elif value is not None:
-        raise LLMFlowError(say(language, "bad_passages", found=str(value)[:_SHOWN]))
+        raise InvokeBadRequestError(say(language, "bad_passages", found=str(value)[:_SHOWN]))
 
 
 def _of_object(value: dict[str, Any], language: str) -> Iterator[Passage]:
@@ -136,7 +143,9 @@ def _of_object(value: dict[str, Any], language: str) -> Iterator[Passage]:
         if isinstance(value.get(key), list):
             yield from _flat(value[key], language)
             return
-    raise LLMFlowError(say(language, "bad_passages", found=json.dumps(value, ensure_ascii=False, default=str)[:_SHOWN]))
+    raise InvokeBadRequestError(
+        say(language, "bad_passages", found=json.dumps(value, ensure_ascii=False, default=str)[:_SHOWN])
+    )
 
 
 def _text(value: Any) -> str | None:

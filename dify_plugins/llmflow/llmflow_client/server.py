@@ -17,7 +17,7 @@ import httpx
 from gevent import Timeout
 
 from llmflow_client.credentials import Credentials
-from llmflow_client.errors import LLMFlowError, RefusedError
+from llmflow_client.errors import InvokeBadRequestError, InvokeConnectionError, LLMFlowError, refused
 
 TLS = httpx.create_ssl_context()
 """Whom to trust. Reading all certificates takes a while, in which no other run goes on: once is enough."""
@@ -122,7 +122,7 @@ class Server:
                 response = stack.enter_context(self._client.stream("POST", path, json=body))
                 if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith(_EVENTS):
                     raise self.refusal(Reply(response.status_code, response.headers, self._read(response)))
-            events = _events(_bounded(response.iter_bytes(), self._error("endless", most=MOST_MB)))
+            events = _events(_bounded(response.iter_bytes(), self._endless()))
             while True:
                 with self._calling():
                     event = next(events, None)
@@ -138,7 +138,7 @@ class Server:
         """Any request and whatever comes back, errors and foreign pages included.
 
         Raises:
-            LLMFlowError: nothing came back, or not all of it, or not in time.
+            InvokeConnectionError: nothing came back, or not all of it, or not in time.
         """
         with self._calling(), self._client.stream(method, path, **content) as response:
             return Reply(response.status_code, response.headers, self._read(response))
@@ -167,7 +167,7 @@ class Server:
 
     def broken_off(self) -> LLMFlowError:
         """The answer ended before it was complete."""
-        return self._error("broken_off")
+        return self._lost("broken_off")
 
     def not_llmflow(self, reply: Reply) -> LLMFlowError:
         """The reply is none of LLMFlow's."""
@@ -175,30 +175,32 @@ class Server:
             own = urlsplit(self.credentials.base_url)
             target = urlsplit(urljoin(self.credentials.base_url, reply.headers["Location"]))
             if (target.scheme, target.netloc) != (own.scheme, own.netloc):
-                return self._error("redirected", target=f"{target.scheme}://{target.netloc}"[:200])
-        return self._error("not_llmflow", status=reply.status)
+                return self._lost("redirected", target=f"{target.scheme}://{target.netloc}"[:200])
+        return self._lost("not_llmflow", status=reply.status)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
         """Errors on the way to the server and back become sentences."""
         try:
-            with self.in_time(self._error("late", seconds=self.credentials.timeout_s)):
+            with self.in_time(self._lost("late", seconds=self.credentials.timeout_s)):
                 yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._unreachable(error) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise self._error("bad_address", address=self.credentials.base_url) from None
+            raise InvokeBadRequestError(
+                self.credentials.say("bad_address", address=self.credentials.base_url)
+            ) from None
         except httpx.DecodingError:
-            raise self._error("not_llmflow", status=200) from None
+            raise self._lost("not_llmflow", status=200) from None
         except httpx.HTTPError:
-            raise self._error("broken_off") from None
+            raise self._lost("broken_off") from None
 
     @property
     def _client(self) -> httpx.Client:
         return _client(self.credentials.base_url, self.credentials.api_key)
 
     def _read(self, response: httpx.Response) -> bytes:
-        return b"".join(_bounded(response.iter_bytes(), self._error("endless", most=MOST_MB)))
+        return b"".join(_bounded(response.iter_bytes(), self._endless()))
 
     def _object(self, reply: Reply, keys: Sequence[str]) -> Json:
         if not 200 <= reply.status < 300:
@@ -226,7 +228,7 @@ class Server:
             return self._refusal_of(reply.status, {}, reply.headers)
         return self.not_llmflow(reply)
 
-    def _refusal_of(self, status: int, body: Json, headers: Mapping[str, str]) -> RefusedError:
+    def _refusal_of(self, status: int, body: Json, headers: Mapping[str, str]) -> LLMFlowError:
         """The error of the server's form ``{"error": {"message", "param", "details", ...}, "request_id"}``."""
         error = _error_of(body)
         details = error.get("details")
@@ -238,7 +240,7 @@ class Server:
         detail = str(error.get("message") or "")[:500]
         if detail and key in _DETAILED:
             message += " " + self.credentials.say("server_says", detail=detail)
-        return RefusedError(message, status)
+        return refused(message, status)
 
     def _wait(self, seconds: Any) -> str:
         try:
@@ -251,16 +253,19 @@ class Server:
         host = urlsplit(self.credentials.base_url).hostname or ""
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return self._error("bad_certificate", detail=cause.verify_message)
+                return self._lost("bad_certificate", detail=cause.verify_message)
             if isinstance(cause, ssl.SSLError):
-                return self._error("not_https")
+                return self._lost("not_https")
             if isinstance(cause, socket.gaierror):
-                return self._error("unknown_host", host=host)
+                return self._lost("unknown_host", host=host)
         local = host == "localhost" or host.startswith("127.") or host == "::1"
-        return self._error("unreachable_local" if local else "unreachable", host=host)
+        return self._lost("unreachable_local" if local else "unreachable", host=host)
 
-    def _error(self, key: str, **values: Any) -> LLMFlowError:
-        return LLMFlowError(self.credentials.say(key, url=self.credentials.base_url, **values))
+    def _endless(self) -> InvokeBadRequestError:
+        return InvokeBadRequestError(self.credentials.say("endless", url=self.credentials.base_url, most=MOST_MB))
+
+    def _lost(self, key: str, **values: Any) -> InvokeConnectionError:
+        return InvokeConnectionError(self.credentials.say(key, url=self.credentials.base_url, **values))
 
 
 @lru_cache(maxsize=64)

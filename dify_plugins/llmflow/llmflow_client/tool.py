@@ -13,7 +13,7 @@ from dify_plugin.entities.tool import ToolInvokeMessage, ToolRuntime
 from dify_plugin.interfaces.tool import ToolLike
 
 from llmflow_client.credentials import Credentials, language_of
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError, LLMFlowError
 from llmflow_client.limits import MOST_BYTES, fit
 from llmflow_client.parameters import Parameters
 from llmflow_client.server import Server
@@ -54,13 +54,19 @@ class LLMFlowTool(ToolLike[ToolInvokeMessage]):
             yield from self.run(Parameters(tool_parameters, self.language))
             return
         except LLMFlowError as error:
-            told = str(error)
+            # A new one, for Dify is sent what hangs on the old one.
+            failure = type(error)(str(error))
         except Exception:
             log.exception("unexpected error")
-            told = self.say("unexpected")
+            failure = InvokeBadRequestError(self.say("unexpected"))
+        yield from self.break_off(str(failure))
         while self._steps:
-            yield self._close(Status.ERROR, {}, told)
-        raise LLMFlowError(told)
+            yield self._close(Status.ERROR, {}, str(failure))
+        raise failure
+
+    def break_off(self, told: str) -> Messages:
+        """What is shown before the run fails with the sentence ``told``; nothing, where nothing was shown before."""
+        yield from ()
 
     def say(self, key: str, **values: Any) -> str:
         """A sentence of :mod:`llmflow_client.texts`."""

@@ -19,6 +19,8 @@ class Answer(LLMFlowTool, Tool):
     be so in both; the variable holds the final answer alone in the end.
     """
 
+    _shown, _room, _begun = "", MOST_BYTES, False
+
     def run(self, given: Parameters) -> Messages:
         """See ``answer.yaml``."""
         asked = {
@@ -30,7 +32,6 @@ class Answer(LLMFlowTool, Tool):
         body = {name: value for name, value in asked.items() if value is not None}
         yield self.step("step_answer", **body)
         yield self.step("step_request")
-        self._shown, self._room = "", MOST_BYTES
         finished: dict[str, Any] | None = None
         for name, data in self.server.events("/v1/answer", {**body, "stream": True}):
             match name:
@@ -78,15 +79,24 @@ class Answer(LLMFlowTool, Tool):
             piece = fit(text, self._room)
             self._room = self._room - size(piece) if piece is text else 0
             self._shown += piece
+            self._begun = True
             yield self.create_text_message(piece)
             yield self.create_stream_variable_message("answer", piece)
+
+    def break_off(self, told: str) -> Messages:
+        """Say so where pieces were shown: after them, Dify shows no error of the node."""
+        if self._begun:
+            yield from self._interrupt(told)
 
     def _void(self, sentence: str) -> Messages:
         """Say that what was shown is void, and begin anew."""
         if self._shown:
-            for message in (self.create_text_message, self._answer_message):
-                yield message(f"\n\n{sentence}\n\n")
+            yield from self._interrupt(sentence)
             self._shown, self._room = "", MOST_BYTES
+
+    def _interrupt(self, sentence: str) -> Messages:
+        for message in (self.create_text_message, self._answer_message):
+            yield message(f"\n\n{sentence}\n\n")
 
     def _complete(self, text: str) -> Messages:
         """Show what the pieces lacked of the whole answer."""
@@ -106,22 +116,26 @@ class Answer(LLMFlowTool, Tool):
         return "\n".join((f"{self.say('sources')}:", *lines)) if lines else ""
 
 
-def _quoted(citations: list[dict[str, Any]], finished: dict[str, Any]) -> list[passages.Passage]:
-    """The citations as passages, with the score their chunk was found with."""
+def _quoted(citations: list[dict[str, Any]], finished: dict[str, Any]) -> passages.Numbered:
+    """The cited passages, each with all that is quoted of it: quotes are masked, which the whole need not be."""
     candidates = (finished.get("retrieval") or {}).get("candidates") or ()
     found = {candidate["chunk"]["id"]: candidate for candidate in candidates}
-    quoted = []
+    quoted: dict[int, passages.Passage] = {}
     for citation in citations:
-        passage = (
-            passages.of_candidate(found[citation["chunk_id"]], explain=False)
-            if citation["chunk_id"] in found
-            else {
-                "title": citation["document_name"],
-                "metadata": {key: citation[key] for key in ("document_id", "chunk_id", "page") if key in citation},
-            }
-        )
-        quoted.append({**passage, "content": citation["quote"]})
+        number, quote = citation["number"], citation["quote"]
+        if number not in quoted:
+            quoted[number] = {**_source(citation, found), "content": quote}
+        elif quote not in quoted[number]["content"]:
+            quoted[number]["content"] += f"\n{quote}"
     return quoted
+
+
+def _source(citation: dict[str, Any], found: dict[str, Any]) -> passages.Passage:
+    """The passage of a citation; with the score it was found with, if it still is told."""
+    if citation["chunk_id"] in found:
+        return passages.of_candidate(found[citation["chunk_id"]], explain=False)
+    metadata = {key: citation[key] for key in ("document_id", "chunk_id", "page") if key in citation}
+    return {"title": citation["document_name"], "metadata": metadata}
 
 
 def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:

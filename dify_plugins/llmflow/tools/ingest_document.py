@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dify_plugin import Tool
 from dify_plugin.entities.tool import ToolInvokeMessage
 from llmflow_client import dify_file, jobs
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError, LLMFlowError
 from llmflow_client.parameters import Parameters
 from llmflow_client.tool import LLMFlowTool, Messages
 
@@ -27,9 +27,9 @@ class IngestDocument(LLMFlowTool, Tool):
         department = given.optional_text("department", most=200)
         wait = given.flag("wait", default=False)
         if not file and not url:
-            raise LLMFlowError(self.say("file_or_url"))
+            raise InvokeBadRequestError(self.say("file_or_url"))
         if file and url:
-            raise LLMFlowError(self.say("file_and_url"))
+            raise InvokeBadRequestError(self.say("file_and_url"))
         fields = {"department": department} if department else {}
         yield self.step("step_ingest", url=url, department=department, wait=wait)
         if file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dify_plugin import Tool
 from llmflow_client import passages
-from llmflow_client.errors import LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError
 from llmflow_client.parameters import Parameters
 from llmflow_client.tool import LLMFlowTool, Messages
 
@@ -23,7 +23,7 @@ class Rerank(LLMFlowTool, Tool):
         query = given.text("query", most=8000)
         candidates = passages.given(given.raw("passages") or [], self.language)
         if len(candidates) > _MOST:
-            raise LLMFlowError(self.say("too_many_passages", count=len(candidates), most=_MOST))
+            raise InvokeBadRequestError(self.say("too_many_passages", count=len(candidates), most=_MOST))
         yield self.step("step_rerank", query=query, passages=len(candidates), mode=mode, top_n=top_n)
         ranked = []
         if candidates:
@@ -41,9 +41,10 @@ class Rerank(LLMFlowTool, Tool):
             ]
         result = self.fitted(ranked[:top_n])
         yield self.done(count=len(result))
-        context = passages.context(result, self.language)
+        numbered = passages.numbered(result)
+        context = passages.context(numbered, self.language)
         if result:
-            yield self.create_retriever_resource_message(passages.resources(result), context)
+            yield self.create_retriever_resource_message(passages.resources(numbered), context)
         text = context or self.say("none_left" if candidates else "nothing_to_rank")
         json = {"result": result, "count": len(result), "degradations": self.notes}
         yield from self.results(self.with_notes(text), json, context=context)

@@ -35,9 +35,10 @@ class Retrieve(LLMFlowTool, Tool):
         self.note_degradations(found["degradations"])
         result = self.fitted([passages.of_candidate(candidate, explain) for candidate in candidates])
         yield self.done(count=len(result), titles=[passage["title"] for passage in result])
-        context = passages.context(result, self.language)
+        numbered = passages.numbered(result)
+        context = passages.context(numbered, self.language)
         if result:
-            yield self.create_retriever_resource_message(passages.resources(result), context)
+            yield self.create_retriever_resource_message(passages.resources(numbered), context)
         json = {
             "result": result,
             "count": len(result),

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dify_plugin.errors.model import InvokeError
+
 from orchestration.reading import objects_in
 
 _LONGEST = 300
 
 
-class SupervisorError(Exception):
-    """Ends the run; the message is what Dify's user reads."""
+class SupervisorError(InvokeError):
+    """Ends the run; the message is what Dify's user reads. Raised as one of the two classes below.
+
+    Dify shows it alone because their names are those of errors that the SDK has for models; the message of any
+    other class it puts into a sentence of its own.
+    """
 
     # dify_plugin 0.10 sends tracebacks to Dify, and Dify shows them to its users; this error has none.
     __traceback__ = None
+
+
+class InvokeBadRequestError(SupervisorError):
+    """What the run was given will not do, or something unexpected happened."""
+
+
+class InvokeServerUnavailableError(SupervisorError):
+    """The model could not be called, or had nothing to say."""
 
 
 class CallRefusedError(Exception):

@@ -22,7 +22,7 @@ def run_graph(run: Run) -> Iterator[AgentInvokeMessage]:
     """Answer a question; messages come as they are made.
 
     Raises:
-        SupervisorError: the model could not be called, or had nothing to say; the log is closed.
+        InvokeServerUnavailableError: the model could not be called, or had nothing to say; the log is closed.
     """
     state = State(
         steps=[],

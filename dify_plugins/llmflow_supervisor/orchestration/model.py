@@ -13,7 +13,7 @@ from dify_plugin.entities.model.message import AssistantPromptMessage, PromptMes
 from dify_plugin.interfaces.agent import AgentModelConfig
 
 from orchestration.budget import room_of, text_of
-from orchestration.errors import SupervisorError, reason_of
+from orchestration.errors import InvokeServerUnavailableError, reason_of
 from orchestration.usage import plus
 from orchestration.words import Words
 
@@ -96,7 +96,7 @@ class Model:
             on_text: gets the text piece by piece.
 
         Raises:
-            SupervisorError: Dify could not call the model.
+            InvokeServerUnavailableError: Dify could not call the model.
         """
         reply = Reply()
         try:
@@ -107,7 +107,8 @@ class Model:
                 if text and on_text:
                     on_text(text)
         except Exception as error:  # whatever the SDK or Dify meets while calling back
-            raise SupervisorError(self._words.model_failed.format(model=self.name, reason=reason_of(error))) from None
+            told = self._words.model_failed.format(model=self.name, reason=reason_of(error))
+            raise InvokeServerUnavailableError(told) from None
         return reply
 
     def _pieces(

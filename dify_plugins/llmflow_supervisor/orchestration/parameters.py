@@ -9,7 +9,7 @@ from dify_plugin.core.runtime import Session
 from dify_plugin.interfaces.agent import AgentModelConfig, ToolEntity
 from pydantic import ValidationError
 
-from orchestration.errors import SupervisorError
+from orchestration.errors import InvokeBadRequestError
 from orchestration.model import Model
 from orchestration.prompts import Prompts
 from orchestration.reading import language_of
@@ -25,18 +25,18 @@ def new_run(session: Session, parameters: Mapping[str, Any]) -> Run:
     """A run over the parameters of ``strategies/supervisor.yaml``.
 
     Raises:
-        SupervisorError: one of them cannot be used; in the language of the query.
+        InvokeBadRequestError: one of them cannot be used; in the language of the query.
     """
     query = str(parameters.get("query") or "").strip()
     instruction = str(parameters.get("instruction") or "").strip()
     language = language_of(query or instruction)
     words = WORDS[language]
     if not query:
-        raise SupervisorError(words.no_query)
+        raise InvokeBadRequestError(words.no_query)
     maximum_rounds = _iterations(parameters.get("maximum_iterations"), words)
     tools = [_tool(tool, words) for tool in parameters.get("tools") or ()]
     if not tools:
-        raise SupervisorError(words.no_tools)
+        raise InvokeBadRequestError(words.no_tools)
     config = _model(parameters.get("model"), words)
     return Run(
         question=query,
@@ -57,7 +57,7 @@ def _iterations(value: Any, words: Words) -> int:
     except (TypeError, ValueError):
         number = 0
     if number not in _ITERATIONS:
-        raise SupervisorError(words.bad_iterations.format(value=value))
+        raise InvokeBadRequestError(words.bad_iterations.format(value=value))
     return int(number)
 
 
@@ -67,7 +67,7 @@ def _tool(value: Any, words: Words) -> ToolEntity:
     except ValidationError as error:
         identity = value.get("identity") if isinstance(value, Mapping) else None
         name = identity.get("name") if isinstance(identity, Mapping) else value
-        raise SupervisorError(words.bad_tool.format(name=name, reason=_first(error))) from None
+        raise InvokeBadRequestError(words.bad_tool.format(name=name, reason=_first(error))) from None
 
 
 def _model(value: Any, words: Words) -> AgentModelConfig:
@@ -75,7 +75,7 @@ def _model(value: Any, words: Words) -> AgentModelConfig:
         return AgentModelConfig.model_validate(value)
     except (ValidationError, TypeError, KeyError) as error:
         reason = _first(error) if isinstance(error, ValidationError) else type(error).__name__
-        raise SupervisorError(words.bad_model.format(reason=reason)) from None
+        raise InvokeBadRequestError(words.bad_model.format(reason=reason)) from None
 
 
 def _first(error: ValidationError) -> str:

@@ -92,7 +92,7 @@ class Run:
             with_tools: let it call tools natively.
 
         Raises:
-            SupervisorError: the model could not be called.
+            InvokeServerUnavailableError: the model could not be called.
         """
         head = [self.prompts.system(system), *self.history]
         tools = self.tools.prompts if with_tools else []

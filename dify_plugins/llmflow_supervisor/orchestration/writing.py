@@ -9,7 +9,7 @@ from dify_plugin.entities.agent import AgentInvokeMessage
 from langgraph.runtime import Runtime
 
 from orchestration.citations import AnswerStream
-from orchestration.errors import SupervisorError
+from orchestration.errors import InvokeServerUnavailableError
 from orchestration.journal import Journal, Send
 from orchestration.material import material_of
 from orchestration.passages import Passage
@@ -22,7 +22,7 @@ def write(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Stream the answer, what had to be done without before it and its sources after it.
 
     Raises:
-        SupervisorError: the model could not be called, or had nothing to say.
+        InvokeServerUnavailableError: the model could not be called, or had nothing to say.
     """
     run, send = runtime.context, runtime.stream_writer
     journal = Journal(send)
@@ -45,7 +45,7 @@ def write(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         show(answer.close())
         entry.data = {"cited": sorted(answer.cited), "citations_without_passage": answer.dropped, "notices": notices}
         if not begun:
-            raise SupervisorError(run.words.empty_answer.format(model=run.model.name))
+            raise InvokeServerUnavailableError(run.words.empty_answer.format(model=run.model.name))
         if reply.finish_reason == "length":
             notices.append(run.words.cut_off)
             _say(send, f"\n\n{run.words.cut_off}")

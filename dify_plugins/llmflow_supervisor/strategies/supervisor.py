@@ -8,7 +8,7 @@ from typing import Any
 
 from dify_plugin.entities.agent import AgentInvokeMessage
 from dify_plugin.interfaces.agent import AgentStrategy
-from orchestration.errors import SupervisorError
+from orchestration.errors import InvokeBadRequestError, SupervisorError
 from orchestration.graph import run_graph
 from orchestration.parameters import new_run
 from orchestration.reading import language_of
@@ -32,9 +32,9 @@ class SupervisorStrategy(AgentStrategy):
             yield from run_graph(run)
         except SupervisorError as error:
             # A new one, for Dify's user is shown what hangs on the old one.
-            raise SupervisorError(str(error)) from None
+            raise type(error)(str(error)) from None
         except Exception as error:
             logger.exception("a run ended unexpectedly")
             words = WORDS[language_of(str(parameters.get("query") or ""))]
-            raise SupervisorError(words.unexpected.format(kind=type(error).__name__)) from None
+            raise InvokeBadRequestError(words.unexpected.format(kind=type(error).__name__)) from None
         yield self.create_json_message({"execution_metadata": execution_metadata(run.usage), **run.summary})
