@@ -73,7 +73,7 @@ class Parts:
     @cached_property
     def tracer(self) -> Tracer:
         """Records what follows."""
-        return Tracer(self.settings.tracing, self.settings.traces_path)
+        return Tracer(self.settings.tracing, self.settings.traces_path, lambda text: self.masker.mask(text).text)
 
     @cached_property
     def traces(self) -> LocalTraces:

@@ -18,10 +18,5 @@ app.command()(running.run)
 app.add_typer(packaging.app)
 
 
-@app.callback()
-def _tooling() -> None:
-    """Keeps sub-commands by name even while there is only one."""
-
-
 if __name__ == "__main__":
     app()

@@ -6,6 +6,7 @@ of the daemon hold here as well: a line of over 5 MB ends the plugin.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -23,6 +24,7 @@ MAX_LINE = 5 * 1024 * 1024
 """Bytes of a line of output from which on the daemon kills the plugin."""
 START_S = 60
 _STOP_S = 5
+_POLL_S = 0.05
 _LOG_LINES = 1000
 
 Transport = Literal["stdio", "tcp"]
@@ -45,6 +47,18 @@ class PluginError(Exception):
         self.kind = kind
         self.message = message
         self.args_sent = args_sent
+
+
+class StartError(RuntimeError):
+    """A plugin that cannot be run; its text ends with the log.
+
+    Attributes:
+        reason: one line, the last of the log.
+    """
+
+    def __init__(self, plugin: str, log: list[str]) -> None:
+        super().__init__("\n".join([f"{plugin} did not start:", *log]))
+        self.reason = log[-1] if log else "it says nothing"
 
 
 class PluginProcess:
@@ -80,6 +94,9 @@ class PluginProcess:
         """Bytes."""
         self.strays = 0
         """Messages of sessions nobody listens to (any more)."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._to_plugin: IO[bytes] | None = None
+        self._connection: socket.socket | None = None
         self._environment = {"HEARTBEAT_INTERVAL": "1", **(environment or {})}
         self._sessions: dict[str, queue.SimpleQueue[Message | None]] = {}
         self._ready = threading.Event()
@@ -96,52 +113,47 @@ class PluginProcess:
         """Start the plugin and wait for its first heartbeat, or for the end of its declarations over TCP.
 
         Raises:
-            RuntimeError: it ends, or says nothing for a minute; with the end of its log.
+            StartError: the interpreter cannot be run, or the plugin ends or says nothing for a minute.
         """
+        deadline = time.monotonic() + START_S
         environment = {**os.environ, **self._environment, "PYTHONUNBUFFERED": "1"}
         if self.transport == "stdio":
-            self._process = self._popen({**environment, "INSTALL_METHOD": "local"}, subprocess.PIPE)
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._to_plugin: IO[bytes] = self._process.stdin
-            self._read_in_thread(self._process.stdout, self._take)
+            self._to_plugin = self._launch({**environment, "INSTALL_METHOD": "local"}, self._take).stdin
         else:
             with socket.create_server(("127.0.0.1", 0)) as server:
                 port = server.getsockname()[1]
                 remote = {"REMOTE_INSTALL_URL": f"127.0.0.1:{port}", "REMOTE_INSTALL_KEY": str(uuid.uuid4())}
-                self._process = self._popen({**environment, "INSTALL_METHOD": "remote", **remote}, subprocess.DEVNULL)
-                assert self._process.stdout is not None
-                self._read_in_thread(self._process.stdout, self._note)
-                self._connection = self._accept(server)
+                self._launch({**environment, "INSTALL_METHOD": "remote", **remote}, self._note)
+                self._connection = self._accept(server, deadline)
             self._to_plugin = self._connection.makefile("wb")
             self._read_in_thread(self._connection.makefile("rb"), self._take)
-        assert self._process.stderr is not None
-        self._read_in_thread(self._process.stderr, self._note)
-        deadline = time.monotonic() + START_S
-        while not self._ready.wait(0.05):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.close()
-                raise RuntimeError(f"{self.folder.name} did not start:\n" + "\n".join(self.log))
+        while not self._ready.wait(_POLL_S):
+            self._require_starting(deadline)
 
     def close(self) -> None:
-        """End the process; whoever waits for an answer gets a :class:`PluginError`."""
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self.transport == "tcp" and hasattr(self, "_connection"):
+        """End the process, if there is one; whoever waits for an answer gets a :class:`PluginError`."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._to_plugin is not None:
+            with contextlib.suppress(OSError):  # what a dead plugin did not read cannot be written any more
+                self._to_plugin.close()
+        if self._connection is not None:
             self._connection.close()
 
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process, once it was started."""
+        assert self._process is not None
         return self._process.pid
 
     def invoke(self, kind: str, action: str, *, timeout_s: float = 60, **data: Any) -> Iterator[Message]:
@@ -209,32 +221,48 @@ class PluginProcess:
             "data": data,
         }
         line = json.dumps(message, ensure_ascii=False).encode() + b"\n"
+        assert self._to_plugin is not None, "start the plugin first"
         with self._writing:
             try:
                 self._to_plugin.write(line)
                 self._to_plugin.flush()
-            except OSError as error:
+            except (OSError, ValueError) as error:  # a closed file raises ValueError
                 raise PluginError("ProcessEnded", f"the plugin does not listen: {error}", {}) from error
 
-    def _popen(self, environment: Mapping[str, str], stdin: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [self.python, "-m", "main"],
-            cwd=self.folder,
-            env=environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def _accept(self, server: socket.socket) -> socket.socket:
-        server.settimeout(START_S)
+    def _launch(self, environment: Mapping[str, str], take: Callable[[bytes], None]) -> subprocess.Popen[bytes]:
+        """Start the process; ``take`` gets the lines of its standard output."""
         try:
-            return server.accept()[0]
-        except TimeoutError:
-            self.close()
-            raise RuntimeError(f"{self.folder.name} did not connect:\n" + "\n".join(self.log)) from None
+            self._process = subprocess.Popen(
+                [self.python, "-m", "main"],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.PIPE if self.transport == "stdio" else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise StartError(self.folder.name, [f"{error.filename}: {error.strerror}"]) from None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._read_in_thread(self._process.stdout, take)
+        self._error_reader = self._read_in_thread(self._process.stderr, self._note)
+        return self._process
 
-    def _read_in_thread(self, stream: IO[bytes], take: Callable[[bytes], None]) -> None:
+    def _accept(self, server: socket.socket, deadline: float) -> socket.socket:
+        server.settimeout(_POLL_S)
+        while True:
+            try:
+                return server.accept()[0]
+            except TimeoutError:
+                self._require_starting(deadline)
+
+    def _require_starting(self, deadline: float) -> None:
+        if not self.alive or time.monotonic() > deadline:
+            self.close()
+            self._error_reader.join(_STOP_S)
+            raise StartError(self.folder.name, list(self.log))
+
+    def _read_in_thread(self, stream: IO[bytes], take: Callable[[bytes], None]) -> threading.Thread:
         def read() -> None:
             try:
                 for line in stream:
@@ -246,7 +274,9 @@ class PluginProcess:
                 for messages in list(self._sessions.values()):
                     messages.put(None)
 
-        threading.Thread(target=read, name=f"{self.folder.name}-reader", daemon=True).start()
+        thread = threading.Thread(target=read, name=f"{self.folder.name}-reader", daemon=True)
+        thread.start()
+        return thread
 
     def _note(self, line: bytes) -> None:
         self.log.append(line.decode("utf-8", "replace"))
@@ -255,6 +285,7 @@ class PluginProcess:
         self.longest_line = max(self.longest_line, len(line))
         if len(line) > MAX_LINE:
             self._note(f"a line of {len(line):,} bytes: killed".encode())
+            assert self._process is not None
             self._process.kill()
             return
         try:

@@ -19,15 +19,16 @@ IGNORE_FILE = ".difyignore"
 class Pattern:
     """One line of ``.difyignore``."""
 
+    number: int
     parts: tuple[str, ...]
     anchored: bool
     """Counts from the plugin's folder on; otherwise any name along the path may match."""
     folders_only: bool
 
     @classmethod
-    def parse(cls, line: str) -> Pattern:
+    def parse(cls, number: int, line: str) -> Pattern:
         text = line.removesuffix("/")
-        return cls(tuple(text.split("/")), anchored="/" in text, folders_only=line.endswith("/"))
+        return cls(number, tuple(text.split("/")), anchored="/" in text, folders_only=line.endswith("/"))
 
     def matches(self, path: PurePosixPath, *, is_folder: bool) -> bool:
         """Whether the pattern excludes ``path`` (relative to the plugin's folder)."""
@@ -48,12 +49,26 @@ def _match_parts(patterns: list[str], names: list[str]) -> bool:
 
 def packed_files(folder: Path) -> list[PurePosixPath]:
     """The files of the package, relative to ``folder`` and sorted by path."""
+    return sorted(_walk(folder, PurePosixPath(), _patterns(folder)), key=str)
+
+
+def left_out_by(folder: Path, path: PurePosixPath) -> int | None:
+    """The line of ``.difyignore`` that keeps the file ``path`` out of the package, from 1."""
+    whole = [(path, False), *((parent, True) for parent in path.parents[:-1])]
+    for pattern in _patterns(folder):
+        if any(pattern.matches(part, is_folder=is_folder) for part, is_folder in whole):
+            return pattern.number
+    return None
+
+
+def _patterns(folder: Path) -> list[Pattern]:
     ignore = folder / IGNORE_FILE
     lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
-    patterns = [
-        Pattern.parse(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith(("#", "!"))
+    return [
+        Pattern.parse(number, line.strip())
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.lstrip().startswith(("#", "!"))
     ]
-    return sorted(_walk(folder, PurePosixPath(), patterns), key=str)
 
 
 def _walk(folder: Path, inside: PurePosixPath, patterns: list[Pattern]) -> Iterator[PurePosixPath]:

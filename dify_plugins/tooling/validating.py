@@ -12,7 +12,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from dify_plugins.tooling.packaging.bundle import BundleManifest
 from dify_plugins.tooling.validation import Problem, catalogue, plugin_folders, validate_flow, validate_plugin
+from dify_plugins.tooling.validation.document import read
+from dify_plugins.tooling.validation.flow.catalogue import is_bundle
+from dify_plugins.tooling.validation.plugin import MANIFEST
+from dify_plugins.tooling.validation.schema import check
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FLOWS = "apps/*.yml"
@@ -31,7 +36,8 @@ def validate(
       python -m dify_plugins.tooling validate
       python -m dify_plugins.tooling validate dify_plugins/llmflow --json
     """
-    chosen = targets or [*plugin_folders(root), *sorted(root.glob(_FLOWS))]
+    chosen = [inner for target in targets or () for inner in _inside(target)]
+    chosen = chosen or [*plugin_folders(root), *sorted(root.glob(_FLOWS))]
     problems = _problems(chosen, root)
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=2))
@@ -40,12 +46,27 @@ def validate(
     raise typer.Exit(1 if problems else 0)
 
 
+def _inside(target: Path) -> list[Path]:
+    """The flows of a folder of flows; anything else is itself."""
+    flows = sorted(target.glob("*.yml")) if not (target / MANIFEST).exists() else []
+    return flows or [target]
+
+
+def _bundle(folder: Path) -> list[Problem]:
+    """What is wrong with a bundle's own files."""
+    document, problems = read(folder / MANIFEST)
+    manifest, problems = check(document, BundleManifest) if document else (None, problems)
+    if document and manifest and not (folder / "_assets" / manifest.icon).is_file():
+        problems = [document.problem(("icon",), f"there is no _assets/{manifest.icon}", remedy="add it")]
+    return problems
+
+
 def _problems(targets: Iterable[Path], root: Path) -> list[Problem]:
     plugins = catalogue(root)
     found: list[Problem] = []
     for target in targets:
         if target.is_dir():
-            found += validate_plugin(target)
+            found += _bundle(target) if is_bundle(target) else validate_plugin(target)
         elif target.is_file():
             found += validate_flow(target, plugins)
         else:

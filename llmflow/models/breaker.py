@@ -20,9 +20,9 @@ BreakerState = Literal["closed", "open", "half-open"]
 class CircuitBreaker:
     """Closed until a server fails too often; then open, and half-open while one call tries it again.
 
-    Ask :meth:`wait_s` before a call; tell :meth:`succeeded` or :meth:`failed` after it. A call that
-    ends without telling (its user went away) costs nothing: an open breaker lets the next one
-    try after a further pause. Safe between threads.
+    Ask :meth:`wait_s` before a call; tell :meth:`succeeded`, :meth:`failed` or :meth:`undecided`
+    after it. A call that ends without telling (its user went away) costs nothing: an open breaker
+    lets the next one try after a further pause. Safe between threads.
 
     Args:
         settings: ``breaker_failures`` within ``breaker_window_s`` open it for ``breaker_pause_s``.
@@ -63,6 +63,12 @@ class CircuitBreaker:
             if self._opens_at is not None:
                 self._failures.clear()
             self._opens_at, self._trying = None, False
+
+    def undecided(self) -> None:
+        """The call shows nothing of the server: an open breaker lets the next one try at once."""
+        with self._lock:
+            if self._trying:
+                self._opens_at, self._trying = self._clock(), False
 
     def failed(self) -> None:
         """The server failed, or did not answer in time."""

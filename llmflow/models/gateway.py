@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from llmflow.errors import InvalidInputError, LLMFlowError, NotFoundError, UpstreamError
 from llmflow.models.breaker import CircuitBreaker
-from llmflow.models.passing import Endpoint, PassedAnswer
-from llmflow.models.serving import RETRIED_STATUS, excerpt, retry_after_s
+from llmflow.models.passing import Endpoint, PassedAnswer, is_away
+from llmflow.models.serving import excerpt, retry_after_s
 from llmflow.settings import LLMSettings
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 SHORT_S = 3.0
 """Seconds for what a caller waits for in passing: a list of models, a count of tokens."""
 
+_WORDS_CHARS = 2_000
+_PARAM_CHARS = 100
+_NAMED = 20
 _NO_SUCH_PATH = frozenset({404, 405, 501})
 _KEPT_S = 2.0
 """Seconds a connection may be idle: less than vLLM allows (5), lest it closes one just as it is used."""
@@ -102,10 +107,10 @@ class Gateway:
             await self.served(model, self._settings.timeout_s)
             answer = await self._send("POST", f"{self._endpoint.url}/chat/completions", body)
         except LLMFlowError as error:
-            self._tell(error)
+            self._count(error)
             raise await self._explained(error, model) from error.__cause__
-        self._tell(None)
-        return PassedAnswer(answer, self._endpoint, self._tell)
+        self.breaker.succeeded()
+        return PassedAnswer(answer, self._endpoint, self.breaker.failed)
 
     async def count_tokens(self, model: str, prompt: Mapping[str, Any]) -> TokenCount:
         """Tokens of a prompt; only vLLM tells.
@@ -125,11 +130,11 @@ class Gateway:
             window = served.max_model_len
             if served.owned_by == "vllm":  # its own paths are above /v1
                 found = await self._json("POST", f"{self._endpoint.url.removesuffix('/v1')}/tokenize", SHORT_S, body)
-                return TokenCount(int(found["count"]), found.get("max_model_len", window))
+                return TokenCount(int(found["count"]), _whole_number(found.get("max_model_len")) or window)
         except UpstreamError as error:
             if isinstance(explained := await self._explained(error, model), NotFoundError):
                 raise explained from None
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
             pass  # no count
         return TokenCount(None, window)
 
@@ -145,6 +150,10 @@ class Gateway:
         if model not in self._served:
             raise self._unknown(model)
         return self._served[model]
+
+    def has_listed(self, model: str) -> bool:
+        """Whether the last list had the model."""
+        return model in self._served
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -162,13 +171,16 @@ class Gateway:
         return error if model in self._served else self._unknown(model)
 
     def _unknown(self, model: str) -> NotFoundError:
-        names = ", ".join(map(repr, self._served)) or "none"
-        return NotFoundError(f"there is no model {model!r}; the LLM endpoint serves {names}", param="model")
+        names = ", ".join(repr(excerpt(name)) for name in islice(self._served, _NAMED)) or "none"
+        more = f" and {len(self._served) - _NAMED:,} more" if len(self._served) > _NAMED else ""
+        return NotFoundError(
+            f"there is no model {excerpt(model)!r}; the LLM endpoint serves {names}{more}", param="model"
+        )
 
     async def _json(self, method: str, url: str, within_s: float, body: bytes | None = None) -> Any:
         try:
             async with asyncio.timeout(within_s):
-                answer = PassedAnswer(await self._send(method, url, body), self._endpoint, lambda _: None)
+                answer = PassedAnswer(await self._send(method, url, body), self._endpoint, lambda: None)
                 async with aclosing(answer):
                     return json.loads(await answer.read())
         except TimeoutError:
@@ -205,13 +217,14 @@ class Gateway:
                 advice = "try later or look at its log"
         return self._endpoint.error(f"answered HTTP {status} ({excerpt(words)}); {advice}", **details)
 
-    def _tell(self, error: LLMFlowError | None) -> None:
-        """Tell the breaker how a call went: an endpoint that refuses a call works."""
-        status = error.details.get("status") if error else None
-        if isinstance(error, UpstreamError) and (status is None or status in RETRIED_STATUS):
+    def _count(self, error: LLMFlowError) -> None:
+        """Tell the breaker what a call shows of the endpoint: one that refuses it, or fails at it alone, is there."""
+        if isinstance(error, UpstreamError) and is_away(error):
             self.breaker.failed()
-        else:
+        elif isinstance(error, InvalidInputError) or "status" in error.details:
             self.breaker.succeeded()
+        else:
+            self.breaker.undecided()
 
     @cached_property
     def _http(self) -> httpx.AsyncClient:
@@ -223,6 +236,7 @@ class Gateway:
             | ({"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}),
             timeout=httpx.Timeout(self._settings.timeout_s, pool=None),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEPT_S),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # one caller's would go with the next one's
         )
 
 
@@ -234,13 +248,21 @@ def _models_in(listed: Any) -> tuple[ServedModel, ...] | None:
             ServedModel(
                 name,
                 str(each.get("owned_by") or "unknown"),
-                int(each.get("created") or 0),
-                each.get("parent"),
-                each.get("max_model_len") or entries.get(each.get("parent"), {}).get("max_model_len"),
+                _whole_number(each.get("created")) or 0,
+                None if (parent := each.get("parent")) is None else str(parent),
+                _whole_number(each.get("max_model_len") or entries.get(parent, {}).get("max_model_len")),
             )
             for name, each in entries.items()
         )
     except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _whole_number(value: Any) -> int | None:
+    """A number as one; None for what is none."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -249,7 +271,9 @@ def _words(text: str) -> tuple[str, str | None]:
     try:
         body = json.loads(text)
         error = body.get("error", body)
-        param = error.get("param")
-        return str(error["message"]), param if isinstance(param, str) else None
+        param, message = error.get("param"), str(error["message"])
+        if len(message) > _WORDS_CHARS:
+            message = message[:_WORDS_CHARS] + "..."
+        return message, param if isinstance(param, str) and len(param) <= _PARAM_CHARS else None
     except (ValueError, LookupError, AttributeError):
         return excerpt(text), None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import httpx
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_LONGEST_BLANK_LINE = 4
+_AWAY_STATUS = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +45,42 @@ class Endpoint:
             ) from error
         except httpx.RequestError as error:
             raise self.error(
-                f"{str(error) or type(error).__name__}; check that the server runs and that llm.base_url is right"
+                f"{excerpt(str(error)) or type(error).__name__}; check that the server runs and that llm.base_url is"
+                " right"
             ) from error
         except httpx.InvalidURL as error:
             raise self.error(f"is no valid address ({error}); correct llm.base_url") from error
+
+
+def is_away(error: UpstreamError) -> bool:
+    """Whether an error says that the endpoint is away: no connection, a broken one, or a proxy's word for it.
+
+    Silence after a request was taken is none: the answer may be a long one.
+    """
+    import httpx
+
+    if isinstance(error.__cause__, httpx.ReadTimeout | httpx.WriteTimeout):
+        return False
+    return error.details.get("status") in _AWAY_STATUS or isinstance(error.__cause__, httpx.TransportError | EOFError)
 
 
 class PassedAnswer:
     """A whole answer or a stream of events, whose beginning is there. Whoever has it closes it.
 
     ``usage`` is what the endpoint said of tokens, and ``failure`` what it said of an error, so far.
+
+    Args:
+        on_break: called when the connection breaks before the answer's end.
     """
 
-    def __init__(
-        self, response: httpx.Response, endpoint: Endpoint, on_failure: Callable[[UpstreamError], None]
-    ) -> None:
+    def __init__(self, response: httpx.Response, endpoint: Endpoint, on_break: Callable[[], None]) -> None:
         self.usage: Usage | None = None
         self.failure: str | None = None
         self._response = response
         self._endpoint = endpoint
-        self._on_failure = on_failure
-        self._ended = False
-        self._done = False
+        self._on_break = on_break
+        self._has_result = False  # a reason to finish, or an error
+        self._has_done = False  # the event [DONE]
 
     @property
     def is_stream(self) -> bool:
@@ -78,7 +94,7 @@ class PassedAnswer:
             UpstreamError: it breaks off, is late, or is no JSON.
         """
         content_type = self._response.headers.get("content-type", "")
-        with self._watched():
+        with self._breaks_told():
             content = b"".join([part async for part in self._response.aiter_bytes()])
             if "json" not in content_type or not self._note(content):
                 raise self._endpoint.error(
@@ -89,40 +105,45 @@ class PassedAnswer:
         return content
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """The bytes as they were sent, cut between events only.
+        """The bytes as they were sent, cut between events only; an event that breaks off after the answer is left out.
 
         Raises:
             UpstreamError: it breaks off or is late; whole events were given before.
         """
-        rest = b""
-        with self._watched():
+        rest = bytearray()
+        with self._breaks_told():
             async for part in self._response.aiter_bytes():
+                unread = max(0, len(rest) - _LONGEST_BLANK_LINE + 1)
                 rest += part
-                ends = [found.end() for found in _BLANK_LINE.finditer(rest)]
+                ends = [found.end() for found in _BLANK_LINE.finditer(rest, unread)]
                 if ends:
-                    events, rest = rest[: ends[-1]], rest[ends[-1] :]
+                    events = bytes(rest[: ends[-1]])
+                    del rest[: ends[-1]]
                     self._note_events(events)
                     yield events
-                    if self._done:
+                    if self._has_done:
                         return
-            self._note_events(rest)
-            if not (self._ended or self._done):
-                raise self._endpoint.error("broke off before the answer's end; look at its log")
-        if rest:
-            yield rest
+            is_whole = self._note_events(rest)
+            if not (self._has_result or self._has_done):
+                raise self._endpoint.error("broke off before the answer's end; look at its log") from EOFError()
+        if is_whole:
+            yield bytes(rest)
 
     async def aclose(self) -> None:
         """Close the connection; an endpoint that is still writing notices."""
         await self._response.aclose()
 
-    def _note_events(self, events: bytes) -> None:
+    def _note_events(self, events: bytes | bytearray) -> bool:
+        """Note each event's data; False if the last line is none, or not whole."""
+        is_whole = False
         for line in events.splitlines():
-            if line.startswith(b"data:"):
-                data = line[5:].strip()
-                self._done |= data == b"[DONE]"
-                self._note(data)
+            data = line[5:].strip() if line.startswith(b"data:") else b""
+            is_done = data == b"[DONE]"
+            self._has_done |= is_done
+            is_whole = is_done or self._note(data)
+        return is_whole
 
-    def _note(self, data: bytes) -> bool:
+    def _note(self, data: bytes | bytearray) -> bool:
         """Keep what JSON says of tokens, errors and the end; False if it is none."""
         try:
             said = json.loads(data)
@@ -130,19 +151,20 @@ class PassedAnswer:
             return False
         try:
             if error := said.get("error"):
-                self.failure, self._ended = excerpt(json.dumps(error, ensure_ascii=False)), True
+                self.failure, self._has_result = excerpt(json.dumps(error, ensure_ascii=False)), True
             if usage := said.get("usage"):
                 self.usage = Usage(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0))
-            self._ended |= any(choice.get("finish_reason") for choice in said.get("choices") or ())
-        except (LookupError, TypeError, ValueError, AttributeError):
+            self._has_result |= any(choice.get("finish_reason") for choice in said.get("choices") or ())
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
             pass  # another form than we know: the caller's business
         return True
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _breaks_told(self) -> Iterator[None]:
         try:
             with self._endpoint.called():
                 yield
         except UpstreamError as error:
-            self._on_failure(error)
+            if is_away(error):
+                self._on_break()
             raise

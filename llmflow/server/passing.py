@@ -53,25 +53,27 @@ class PassedOn(Response):
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         """Make the call and send what comes of it."""
         request, runtime = self._request, self._request.app.state.runtime
-        said = await asyncio.to_thread(_last_said, runtime, self._messages)
+        said = await asyncio.to_thread(_last_said, runtime, self._messages) if runtime.tracer.is_recording else None
         with (
             runtime.tracer.acting(self._scope, request.state.traceparent),
             runtime.tracer.observe("complete", kind="generation", input=said) as step,
         ):
             note(trace_id=step.trace_id)
-            step.update(model=self._model)
             try:
                 opening = self._gateway.open(self._model, self._body)
                 async with aclosing(await while_connected(request, opening)) as answer:
                     response = await self._response(answer, step)
                     await response(connection, receive, send)
-                    _tell(step, answer)
+                    _trace_end(step, answer)
             except ClientDisconnect:
                 step.update(warning="the client went before the answer began")
+            finally:
+                if self._gateway.has_listed(self._model):  # another name may be anything a caller wrote
+                    step.update(model=self._model)
 
     async def _response(self, answer: PassedAnswer, step: Observation) -> Response:
         if answer.is_stream:
-            return events_response(self._request, _watched(answer, step), error_name=None)
+            return events_response(self._request, _traced_events(answer, step), error_name=None)
         return Response(await while_connected(self._request, answer.read()), media_type="application/json")
 
 
@@ -99,7 +101,7 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _watched(answer: PassedAnswer, step: Observation) -> AsyncGenerator[bytes, None]:
+async def _traced_events(answer: PassedAnswer, step: Observation) -> AsyncGenerator[bytes, None]:
     async with aclosing(answer.events()) as events:
         try:
             async for each in events:
@@ -109,7 +111,7 @@ async def _watched(answer: PassedAnswer, step: Observation) -> AsyncGenerator[by
             raise
 
 
-def _tell(step: Observation, answer: PassedAnswer) -> None:
+def _trace_end(step: Observation, answer: PassedAnswer) -> None:
     """What the endpoint said beside the answer."""
     if answer.usage:
         step.update(usage={"input": answer.usage.prompt_tokens, "output": answer.usage.completion_tokens})

@@ -47,6 +47,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
                 access_log=False,
                 server_header=False,
                 ws_max_size=settings.server.body_kb * 1024,
+                # Else what a connection's next request is traced under can be the step of the one before.
+                reset_contextvars=True,
                 timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
             ),
             ready,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -10,10 +11,16 @@ from typing import Any
 import anyio
 from fastapi import Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from llmflow.server.errors import as_error, body_of, remember, request_id_of
 
+log = logging.getLogger(__name__)
+
 HEARTBEAT_S = 15
+SEND_S = 30
+"""Seconds a client may leave an event unread; then it counts as gone, lest it keep its place among the requests."""
 MEDIA_TYPE = "text/event-stream"
 _DRAINING = 0.8
 """Share of the time to stop that streams get; what is left is for closing connections."""
@@ -38,7 +45,7 @@ def events_response(
 ) -> EventSourceResponse:
     """Send events; an exception becomes the last one, in the one form of errors.
 
-    The generator is closed when the client goes. When the server stops, events that finish by
+    The generator is closed when the client goes or reads nothing for 30 s. When the server stops, events that finish by
     themselves have most of ``server.drain_s`` to do so; others end at once.
 
     Args:
@@ -58,6 +65,21 @@ def events_response(
                 yield event(error_name, body_of(error, request_id_of(request.scope)))
 
     grace_s = _DRAINING * request.app.state.runtime.settings.server.drain_s if finishes else 0.0
-    return EventSourceResponse(
-        guarded(), ping=HEARTBEAT_S, sep="\n", shutdown_event=anyio.Event(), shutdown_grace_period=grace_s
+    return _Events(
+        guarded(),
+        ping=HEARTBEAT_S,
+        sep="\n",
+        send_timeout=SEND_S,
+        shutdown_event=anyio.Event(),
+        shutdown_grace_period=grace_s,
     )
+
+
+class _Events(EventSourceResponse):
+    """A client that does not read is as good as gone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.info("a client reads no events; its stream is closed")

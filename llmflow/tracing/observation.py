@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmflow.tracing import attributes
+from llmflow.tracing.words import Words, as_given
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -18,8 +19,9 @@ ObservationKind = Literal[
 class Observation:
     """A step under way. ``trace_id`` is None where nothing is recorded."""
 
-    def __init__(self, span: Span | None = None) -> None:
+    def __init__(self, span: Span | None = None, words: Words = as_given) -> None:
         self._span = span
+        self._words = words
         self.trace_id: str | None = None if span is None else format(span.get_span_context().trace_id, "032x")
 
     def update(
@@ -31,7 +33,7 @@ class Observation:
         model: str | None = None,
         usage: dict[str, int] | None = None,
     ) -> None:
-        """Add what became known, already masked.
+        """Add what became known, already masked but for ``warning``.
 
         Args:
             output: what the step made; anything JSON can hold.
@@ -46,7 +48,7 @@ class Observation:
         if output is not None:
             values[attributes.OUTPUT] = attributes.as_text(output)
         if warning is not None:
-            values |= {attributes.LEVEL: "WARNING", attributes.MESSAGE: attributes.encodable(warning)}
+            values |= {attributes.LEVEL: "WARNING", attributes.MESSAGE: self._words(warning)}
         if model is not None:
             values[attributes.MODEL] = attributes.encodable(model)
         if usage is not None:

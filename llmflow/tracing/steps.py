@@ -23,6 +23,7 @@ from llmflow.errors import LLMFlowError
 from llmflow.schema import Scope
 from llmflow.tracing import attributes
 from llmflow.tracing.observation import Observation
+from llmflow.tracing.words import Words
 
 _MARKS = create_key("llmflow-scope")
 _propagator = TraceContextTextMapPropagator()
@@ -31,14 +32,15 @@ _propagator = TraceContextTextMapPropagator()
 class Step(AbstractContextManager[Observation]):
     """An observation, from entering to leaving; it bears the marks of the scope it is made for."""
 
-    __slots__ = ("_name", "_span", "_token", "_tracer", "_values")
+    __slots__ = ("_name", "_span", "_token", "_tracer", "_values", "_words")
     _span: Span
     _token: Token[Context]
 
-    def __init__(self, tracer: Tracer, name: str, values: dict[str, str]) -> None:
+    def __init__(self, tracer: Tracer, name: str, values: dict[str, str], words: Words) -> None:
         self._tracer = tracer
         self._name = name
         self._values = values
+        self._words = words
 
     def __enter__(self) -> Observation:
         context = get_current()
@@ -53,17 +55,24 @@ class Step(AbstractContextManager[Observation]):
             span.set_attribute(attributes.AS_ROOT, True)
         self._span = span
         self._token = attach(set_span_in_context(span, context))
-        return Observation(span)
+        return Observation(span, self._words)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            message = attributes.encodable(_describe(error))
+            message = self._describe(error)
             self._span.set_attributes({attributes.LEVEL: "ERROR", attributes.MESSAGE: message})
             self._span.set_status(Status(StatusCode.ERROR, message))
         detach(self._token)
         self._span.end()
+
+    def _describe(self, error: BaseException) -> str:
+        if isinstance(error, LLMFlowError):
+            return self._words(f"{error.code}: {error.message}")
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        return attributes.encodable(f"{type(error).__name__}{place}")
 
 
 class Acting(AbstractContextManager[None]):
@@ -86,11 +95,3 @@ class Acting(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         detach(self._token)
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, LLMFlowError):
-        return f"{error.code}: {error.message}"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from llmflow.settings import TracingSettings
 from llmflow.tracing import attributes
 from llmflow.tracing.file import connect, no_trace
 from llmflow.tracing.observation import Observation, ObservationKind
+from llmflow.tracing.words import as_given, masked_by
 
 if TYPE_CHECKING:
     from llmflow.tracing.sinks import Sinks
@@ -28,27 +30,35 @@ class Tracer:
     Observations go to the local file and, where both keys are set, to the Langfuse server as
     well; without keys nothing touches the network. They are written in the background: a
     full disk or a dead server costs observations, never a caller's time or result. What that
-    takes is loaded at the first observation. Traces are kept as given, so callers pass text in
-    which personal data is masked already.
+    takes is loaded at the first observation. Inputs, outputs and metadata are kept as given, so callers
+    pass text in which personal data is masked already; texts of errors and warnings are masked here.
 
     Args:
         settings: whether and where to.
         path: the local file, for :class:`llmflow.tracing.LocalTraces` to read.
+        mask: makes the text of an error or a warning free of personal data. Without one, they are
+            kept as they are.
 
     Raises:
         ConfigurationError: the file cannot be opened, or only one of the two keys is set.
     """
 
-    def __init__(self, settings: TracingSettings, path: Path) -> None:
+    def __init__(self, settings: TracingSettings, path: Path, mask: Callable[[str], str] | None = None) -> None:
         if (settings.public_key is None) != (settings.secret_key is None):
             raise ConfigurationError(
                 "tracing.public_key and tracing.secret_key go together; set both, or neither", param="tracing"
             )
         self._settings = settings
+        self._words = masked_by(mask) if mask else as_given
         self._recording = settings.enabled
         self._lock = threading.Lock()
         self._sinks: Sinks | None = None
         self._file = connect(path) if settings.enabled else None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether observations are kept; where not, nobody need prepare what they hold."""
+        return self._recording
 
     def acting(self, scope: Scope, traceparent: str | None = None) -> AbstractContextManager[None]:
         """Every observation made within the context is made for ``scope``: only such scopes see it.
@@ -91,7 +101,7 @@ class Tracer:
         values = {attributes.KIND: kind, **attributes.of_metadata(metadata)}
         if input is not None:
             values[attributes.INPUT] = attributes.as_text(input)
-        return Step(sinks.tracer, name, values)
+        return Step(sinks.tracer, name, values, self._words)
 
     def score(self, scope: Scope, trace_id: str | None, name: str, value: float, *, own: bool = False) -> None:
         """Judge a whole trace, e.g. by a user's feedback; nothing happens where ``trace_id`` is None.

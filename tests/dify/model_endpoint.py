@@ -33,7 +33,7 @@ def delta(finish: str | None = None, **said: Any) -> bytes:
     return event({"choices": [{"index": 0, "delta": said, "finish_reason": finish}]})
 
 
-def called(index: int, arguments: str, identifier: str | None = None, name: str | None = None) -> bytes:
+def called(index: int | None, arguments: str, identifier: str | None = None, name: str | None = None) -> bytes:
     """A chunk with a piece of a tool call."""
     function = {"arguments": arguments} | ({"name": name} if name else {})
     head = {"id": identifier, "type": "function"} if identifier else {}
@@ -69,6 +69,7 @@ class ScriptedEndpoint:
         self.reply: Reply | None = None
         self.requests: list[dict[str, Any]] = []
         self.counted: list[dict[str, Any]] = []
+        self.cookies: list[str | None] = []
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,6 +78,7 @@ class ScriptedEndpoint:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                endpoint.cookies.append(self.headers["Cookie"])
                 if endpoint.reply:
                     self._send(endpoint.reply)
                 else:

@@ -195,12 +195,40 @@ def test_whichever_tool_fails_is_heard(name: str) -> None:
 def test_a_report_counts_each_line_once_and_shows_masked_places_only() -> None:
     first, second = "[PERSON], [PHONE_NUMBER]\n제1조 [서식]", "[PERSON], [PHONE_NUMBER]\n[VEHICLE]"
     text = f"명단.txt\n[1] 명단.txt\n{first}\n\n[2] 명단.txt\n{second}"
-    given = {"text": text, "department": "인사", "chunks": 3, "seen": 2, "unmasked": 0}
+    given = {"text": text, "department": "인사", "chunks": 2, "seen": 2, "unmasked": 0}
     report = code("document_intake", "ko", "report", **given)["text"]
-    assert "- 문서: 명단.txt\n- 부서: 인사\n- 점검한 문단: 3개 가운데 2개" in report
+    assert "- 문서: 명단.txt\n- 부서: 인사\n- 점검한 문단: 2개 가운데 2개" in report
     assert "## 찾은 개인정보 3건\n\n- 이름: 1건\n- 전화번호: 1건\n- 차량 번호: 1건" in report
     assert report.endswith("> [PERSON], [PHONE_NUMBER]\n> [VEHICLE]")
     assert "주의" not in report
+
+
+def test_equal_rows_of_tables_all_count_and_equal_text_of_passages_once() -> None:
+    """Masked rows look alike, and a table that is cut at its rows has them in several passages."""
+    row, line = "| [PERSON] | [PHONE_NUMBER] |", "담당: [PERSON]"
+    first, second = f"| 이름 | 전화 |\n{row}\n{row}", f"| 이름 | 전화 |\n{row}"
+    text = f"명단.csv\n[1] 명단.csv · 1쪽\n{first}\n\n[2] 명단.csv\n{second}\n\n"
+    text += f"[3] 명단.csv\n{line}\n{line}\n\n[4] 명단.csv\n{line}"
+    given = {"text": text, "department": "인사", "chunks": 4, "seen": 4, "unmasked": 0}
+    report = code("document_intake", "ko", "report", **given)["text"]
+    assert "## 찾은 개인정보 8건\n\n- 이름: 5건\n- 전화번호: 3건" in report
+    assert report.endswith(f"> {row} (같은 줄 3개)\n> {line} (같은 줄 2개)")
+
+
+@BOTH_LANGUAGES
+def test_a_report_that_has_not_seen_every_passage_counts_from_below(language: str) -> None:
+    """Masked passages may look alike, and a search gives only one of those."""
+    given = {"text": "a.md\n[1] a.md\n[PERSON]", "department": "it", "chunks": 3, "unmasked": 0}
+    least = {"ko": "개인정보 1건 이상\n", "en": "found: at least 1\n"}[language]
+    assert least in code("document_intake", language, "report", seen=1, **given)["text"]
+    assert least not in code("document_intake", language, "report", seen=3, **given)["text"]
+
+
+@BOTH_LANGUAGES
+def test_a_report_takes_no_other_word_in_brackets_for_personal_data(language: str) -> None:
+    given = {"text": "a.md\n[1] a.md\n# [IT] [VPN]\n[FAQ]", "department": "it", "chunks": 1, "seen": 1, "unmasked": 0}
+    report = code("document_intake", language, "report", **given)["text"]
+    assert report.endswith({"ko": "찾지 못했습니다.", "en": "No personal data was found."}[language])
 
 
 @BOTH_LANGUAGES

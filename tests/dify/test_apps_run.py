@@ -158,11 +158,22 @@ def test_a_ticket_that_was_not_taken_is_said_and_not_sent_again(tickets: Workflo
 
 
 @BOTH_LANGUAGES
+def test_a_ticket_system_needs_a_token(tickets: WorkflowHost, language: str) -> None:
+    """Dify sends no request whose key is empty, which the variable's description says."""
+    environment = {**DEPARTMENTS, "TICKET_URL": f"{tickets.url}/tickets"}
+    done = run(tickets, "helpdesk_hr_it", language, query="VPN", environment=environment)
+    assert done.status == "partial-succeeded"
+    assert "API key is required" in done.reply
+    assert tickets.tickets == []
+
+
+@BOTH_LANGUAGES
 def test_an_enquiry_of_neither_department_is_asked_about(host: WorkflowHost, language: str) -> None:
     done = run(host, "helpdesk_hr_it", language, query="점심 메뉴 추천해 주세요")
     assert done.status == "succeeded"
     assert done.reply.startswith("인사 문서와 IT 문서 어디에서도" if language == "ko" else "Neither the HR nor the IT")
     assert done.nodes["classify"].outputs["desk"] == "none"
+    assert ("IT 담당자에게 바로 연락해 주십시오." if language == "ko" else "the IT team.") in done.reply
 
 
 @BOTH_LANGUAGES
@@ -193,6 +204,20 @@ def test_a_document_is_taken_in_and_its_personal_data_reported(
     for name, node in done.nodes.items():
         for secret in PRIVATE:
             assert secret not in json.dumps(node.outputs, ensure_ascii=False), name
+
+
+@BOTH_LANGUAGES
+def test_every_customer_of_a_table_is_counted(
+    host: WorkflowHost, server: LLMFlowServer, tmp_path: Path, language: str
+) -> None:
+    """Masked rows look alike."""
+    document = tmp_path / "고객명단.csv"
+    rows = [f"홍길동,010-1{number:03}-2222,gildong{number}@example.com" for number in range(5)]
+    document.write_text("\n".join(["이름,전화번호,이메일", *rows]), encoding="utf-8")
+    done = run(host, "document_intake", language, document=document, department="인사")
+    assert done.status == "succeeded", done.outputs
+    _removed(server, done)
+    assert ("찾은 개인정보 15건\n" if language == "ko" else "Personal data found: 15\n") in done.outputs["report"]
 
 
 @BOTH_LANGUAGES

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from environments import StartPlugin, interpreter
 
-from dify_plugins.tooling.daemon import MAX_LINE, PluginError, PluginProcess, Transport
+from dify_plugins.tooling.daemon import MAX_LINE, PluginError, PluginProcess, StartError, Transport
 
 CREDENTIALS = {"base_url": "http://127.0.0.1:9", "api_key": "none", "language": "en", "timeout_s": "5"}
 
 
-def test_a_plugin_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_plugin_that_cannot_start_says_why(tmp_path: Path, transport: Transport) -> None:
     (tmp_path / "main.py").write_text("raise SystemExit('no such licence')\n")
-    with pytest.raises(RuntimeError, match="no such licence"):
-        PluginProcess(tmp_path, interpreter("py312")).start()
+    with pytest.raises(StartError, match="no such licence") as caught:
+        PluginProcess(tmp_path, interpreter("py312"), transport).start()
+    assert caught.value.reason == "no such licence"
+
+
+def test_what_never_started_is_closed_in_peace(tmp_path: Path, transport: Transport) -> None:
+    process = PluginProcess(tmp_path, tmp_path / "no-python", transport)
+    with pytest.raises(StartError, match="no-python: No such file"):
+        process.start()
+    process.close()
+    assert not process.alive
+
+
+def test_a_plugin_that_is_gone_is_closed_in_peace(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("import json\nprint(json.dumps({'event': 'heartbeat'}), flush=True)\n")
+    with PluginProcess(tmp_path, interpreter("py312")) as process:
+        while process.alive:
+            time.sleep(0.01)
+        with pytest.raises(PluginError, match="does not listen"):
+            process.send("session", "request", {})
 
 
 def test_a_line_over_five_megabytes_kills_the_plugin(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_it_calls_no_tools_and_says_so(calls: ModelCalls) -> None:
     with pytest.raises(PluginError) as caught:
         calls.ask("llmflow", QUESTION, tools=[TOOL])
     assert caught.value.kind == "InvokeBadRequestError"
-    assert "도구를 부르지 못합니다" in caught.value.message
+    assert "도구를 호출하지 못합니다" in caught.value.message
 
 
 def test_tokens_are_counted(calls: ModelCalls) -> None:

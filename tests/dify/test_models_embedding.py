@@ -108,10 +108,11 @@ def test_dify_is_told_to_send_batches_that_fit(
 def test_nothing_and_empty_texts(calls: ModelCalls) -> None:
     result = calls.embed([])
     assert (result["embeddings"], result["usage"]["total_tokens"]) == ([], 0)
-    with pytest.raises(PluginError) as caught:
-        calls.embed(["연차", " \n"])
-    assert caught.value.kind == "InvokeBadRequestError"
-    assert "2번째 글이 비어 있습니다" in caught.value.message
+    for blank in (" \n", "\u200b", "\ufeff", "\u00ad", "\u2060 \u202e"):
+        with pytest.raises(PluginError) as caught:
+            calls.embed(["연차", blank])
+        assert caught.value.kind == "InvokeBadRequestError"
+        assert "2번째 글이 비어 있습니다" in caught.value.message
 
 
 def test_the_only_model_is_llmflow(calls: ModelCalls) -> None:

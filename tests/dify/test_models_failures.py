@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from chat_server import Reply, piece
+from chat_server import Reply, event, piece
 from environments import StartPlugin
 from llmflow_server import LLMFlowServer
 from model_calls import ModelCalls, said
-from model_endpoint import ScriptedEndpoint, as_json, streamed
+from model_endpoint import ScriptedEndpoint, as_json, delta, streamed, whole
+from worded_errors import without_python
 
 from dify_plugins.tooling.daemon import MAX_LINE, PluginError
 
@@ -159,6 +160,107 @@ def test_ten_megabytes_do_not_end_the_plugin(calls: ModelCalls, endpoint: Script
     assert calls.plugin.longest_line < MAX_LINE
 
 
+@pytest.mark.parametrize("status", [400, 403, 503])
+def test_a_long_explanation_is_cut(calls: ModelCalls, endpoint: ScriptedEndpoint, status: int) -> None:
+    words = "가나다라" * 500_000
+    endpoint.reply = told(status, "", words)
+    for error in all_errors(calls):
+        shown = error.message.count("가나다라")
+        assert 100 < shown < 300
+        assert "가…)" in error.message.replace("가나다…", "가…")
+    assert calls.plugin.alive
+
+
+def test_a_long_list_of_models_is_cut(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    names = [{"id": f"adapter-{number}"} for number in range(100_000)]
+    reasons = [{"stage": "llm", "reason": "거절" * 100_000}] * 3
+    endpoint.reply = as_json({"data": names, "llmflow": {"degradations": reasons}})
+    with pytest.raises(PluginError) as caught:
+        calls.schema("student")
+    assert "adapter-10" in caught.value.message
+    assert "거절" in caught.value.message
+    assert len(caught.value.message) < 3000
+
+
+def test_a_stage_that_fails_at_length_is_no_failure(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    degradations = [{"stage": "llm", "reason": "오래 걸려" * 500_000}]
+    endpoint.reply = as_json(
+        {"results": [{"index": 0, "relevance_score": 1}], "llmflow": {"degradations": degradations}}
+    )
+    assert calls.rerank("연차", ["연차"])[0]["score"] == 1
+    assert calls.plugin.longest_line < 100_000
+
+
+def test_no_cookie_is_kept_for_others(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    endpoint.reply = replace(whole(content="15일"), headers={"Set-Cookie": "user=first; Path=/"})
+    for _ in range(2):
+        calls.ask("student", "연차?", stream=False)
+    assert endpoint.cookies == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("context_length_exceeded", "InvokeBadRequestError"),
+        ("invalid_input", "InvokeBadRequestError"),
+        ("unauthenticated", "InvokeAuthorizationError"),
+        ("rate_limited", "InvokeRateLimitError"),
+        ("upstream", "InvokeServerUnavailableError"),
+        (None, "InvokeServerUnavailableError"),
+        (400, "InvokeBadRequestError"),
+        (503, "InvokeServerUnavailableError"),
+        (20_015, "InvokeBadRequestError"),
+    ],
+)
+def test_the_code_of_an_error_inside_a_stream_is_its_kind(
+    calls: ModelCalls, endpoint: ScriptedEndpoint, code: str | int | None, kind: str
+) -> None:
+    endpoint.reply = Reply([piece("연차는 "), event({"error": {"message": "너무 깁니다", "code": code}})])
+    with pytest.raises(PluginError) as caught:
+        calls.ask("student", "연차?")
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        delta("stop", content=[{"type": "text", "text": "15일"}]),
+        delta("stop", content={"text": "15일"}),
+        delta("tool_calls", tool_calls=[{"id": "a", "function": {"name": "f", "arguments": {"a": 1}}}]),
+        delta("tool_calls", tool_calls=["f"]),
+        event({"choices": [15]}),
+        event({"choices": {"0": "15일"}}),
+        event({"choices": [], "usage": 18}),
+        event(b'{"choices": [], "usage": {"prompt_tokens": 1e400}}'),
+    ],
+)
+def test_a_chunk_in_another_form_is_told_without_python(
+    calls: ModelCalls, endpoint: ScriptedEndpoint, odd: bytes
+) -> None:
+    endpoint.reply = streamed(piece("연차는 "), odd)
+    with pytest.raises(PluginError) as caught:
+        calls.ask("student", "연차?")
+    assert caught.value.kind == "InvokeConnectionError"
+    assert "도중에 끊어졌습니다" in without_python(caught.value)
+
+
+def test_what_is_left_out_of_the_usage_is_zero(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    endpoint.reply = Reply([piece("15일", "stop"), event({"choices": [], "usage": {"completion_tokens": 3}})])
+    usage = calls.ask("student", "연차?").usage
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (0, 3, 3)
+
+
+def test_half_a_character_is_a_question_mark(calls: ModelCalls, endpoint: ScriptedEndpoint) -> None:
+    half = rb'{"choices": [{"delta": {"content": "\ud83d, \ud83d\ude00"}, "finish_reason": "stop"}]}'
+    endpoint.reply = Reply([event(half), event(b"[DONE]")])
+    assert calls.ask("student", "연차?").text == "?, 😀"
+    endpoint.reply = as_json(half.replace(b"delta", b"message"))
+    assert calls.ask("student", "연차?", stream=False).text == "?, 😀"
+    endpoint.reply = as_json(rb'{"error": {"message": "half \ud83d"}}', 400)
+    with pytest.raises(PluginError, match=r"half \?"):
+        calls.ask("student", "연차?")
+
+
 @pytest.mark.parametrize(
     ("credentials", "words"),
     [
@@ -167,6 +269,9 @@ def test_ten_megabytes_do_not_end_the_plugin(calls: ModelCalls, endpoint: Script
         ({"base_url": "http://[llmflow"}, "'http://[llmflow'"),
         ({"base_url": "http://llmflow internal"}, "'http://llmflow internal'"),
         ({"base_url": "https://"}, "'https://'"),
+        ({"base_url": "http://user:password@llmflow:8080"}, "사용자 이름"),
+        ({"base_url": "http://llmflow:8080/?key=1"}, "'http://llmflow:8080/?key=1'"),
+        ({"base_url": "http://llmflow:8080/#v1"}, "'http://llmflow:8080/#v1'"),
         ({"api_key": "키"}, "키가 올바르지"),
         ({"api_key": ""}, "키가 올바르지"),
         ({"timeout_s": "0"}, "'0'"),

@@ -155,6 +155,23 @@ def test_puts_parallel_tool_calls_together(calls: ModelCalls, endpoint: Scripted
     assert answer.finish_reason == "tool_calls"
 
 
+@pytest.mark.parametrize("index", [0, None])
+def test_another_id_and_name_begin_another_tool_call(
+    newest: ModelCalls, endpoint: ScriptedEndpoint, index: int | None
+) -> None:
+    endpoint.replies.append(
+        streamed(
+            called(index, '{"name":', "a", "days_left"),
+            called(index, ' "김"}', "a-2"),
+            called(index, '{"name":', "b", "days_left"),
+            called(index, ' "이"}'),
+            delta("tool_calls"),
+        )
+    )
+    answer = newest.ask("student", "두 사람의 연차?", tools=[TOOL])
+    assert answer.calls == [("a", "days_left", '{"name": "김"}'), ("b", "days_left", '{"name": "이"}')]
+
+
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [

@@ -69,6 +69,13 @@ def test_links_are_refused(plugin: Path, target: str) -> None:
         pack(plugin)
 
 
+@pytest.mark.parametrize("name", ["requirements.txt", ".difyignore", "manifest.yaml"])
+def test_texts_that_are_not_utf_8_are_refused(plugin: Path, name: str) -> None:
+    (plugin / name).write_bytes("한국어\n".encode("cp949"))
+    with pytest.raises(PackagingError, match=re.escape(name)):
+        pack(plugin)
+
+
 def test_secrets_are_refused(plugin: Path) -> None:
     (plugin / "signing.private.pem").write_text("secret")
     with pytest.raises(PackagingError, match=r"signing\.private\.pem may hold secrets"):
@@ -113,6 +120,16 @@ def test_what_unpacks_to_more_than_the_limit_is_not_read() -> None:
     assert len(buffer.getvalue()) < 100_000
     with pytest.raises(PackagingError, match=r"zeros\.bin \(52,428,801 bytes\)"):
         Archive.read(buffer.getvalue(), MAX_BYTES)
+
+
+def test_a_damaged_archive_is_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("a", b"a" * 1000)
+    data = bytearray(buffer.getvalue())
+    data[31] = 0xFF
+    with pytest.raises(PackagingError, match="no archive that can be read"):
+        Archive.read(bytes(data), MAX_BYTES)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 not a zip", b"x" * 1000])

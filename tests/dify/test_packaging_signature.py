@@ -88,7 +88,7 @@ def test_no_file_can_be_changed_added_left_out_or_renamed(signed: Package) -> No
         {**files, "tools/say.pz": source},
     ]
     for changed in changes:
-        with pytest.raises(PackagingError, match="not one by this key over these files and paths"):
+        with pytest.raises(PackagingError, match="not one by this key over these files"):
             verify(Package.of(changed, signed.archive.comment), KEY.public_key())
 
 
@@ -113,16 +113,33 @@ def test_bytes_outside_the_files_are_refused(signed: Package) -> None:
         verify(Package(b"before" + signed.data), KEY.public_key())
 
 
-def test_a_signature_that_leaves_the_paths_out_is_refused(signed: Package) -> None:
-    archive = signed.archive
-    comment = {key: value for key, value in json.loads(archive.comment).items() if key != "identity_signature"}
-    data = Archive(archive.files, json.dumps(comment, separators=(",", ":"), sort_keys=True).encode())
-    with pytest.raises(PackagingError, match="signed with another key or by another program"):
-        verify(Package(data.to_bytes(MAX_BYTES)), KEY.public_key())
+def test_a_package_signed_by_the_tools_of_dify_is_said_to_be_so(package: Package) -> None:
+    data = signed_as_dify_does(package)
+    with pytest.raises(PackagingError, match=r"Dify's own signature only, .* not their names"):
+        verify(Package(data), KEY.public_key())
+    with pytest.raises(PackagingError, match=r"not one by this key over these files; .* do not trust it"):
+        verify(Package(data), rsa.generate_private_key(65537, 2048).public_key())
+
+
+def test_one_signed_by_the_tools_of_dify_can_be_signed_again(package: Package, signed: Package) -> None:
+    assert sign(Package(signed_as_dify_does(package)), KEY).data == signed.data
+
+
+def signed_as_dify_does(package: Package) -> bytes:
+    """Deflated, the file of the category last, and a signature over the contents in this order."""
+    files = {**package.archive.files, ".verification.dify.json": b'{"authorized_category":"community"}'}
+    hashes = b"".join(hashlib.sha256(content).digest() for content in files.values())
+    signature = base64.b64encode(KEY.sign(hashes + b"1763700000", PKCS1v15(), SHA256())).decode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for path, content in files.items():
+            zipped.writestr(path, content)
+        zipped.comment = json.dumps({"signature": signature, "time": 1763700000}, separators=(",", ":")).encode()
+    return buffer.getvalue()
 
 
 def test_keygen_sign_and_verify_as_commands(package: Package, tmp_path: Path) -> None:
-    runner, name = CliRunner(), tmp_path / "llmflow"
+    runner, name = CliRunner(), tmp_path / "keys" / "llmflow"
     private, public = Path(f"{name}.private.pem"), Path(f"{name}.public.pem")
     assert runner.invoke(app, ["keygen", str(name)]).exit_code == 0
     assert private.read_text().startswith("-----BEGIN RSA PRIVATE KEY-----\n")

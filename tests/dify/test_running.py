@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from environments import ROOT, interpreter
+import pytest
+from environments import ROOT
 from llmflow_server import LLMFlowServer
 
 
 def run(server: LLMFlowServer, *words: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
-    options = ("--base-url", server.url, "--api-key", key or server.key(), "--python", str(interpreter("py312")))
+    return command(*words, "--base-url", server.url, "--api-key", key or server.key())
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "dify_plugins.tooling", "run", *words, *options],
+        [sys.executable, "-m", "dify_plugins.tooling", "run", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -43,3 +47,12 @@ def test_a_word_that_is_no_parameter_is_refused(server: LLMFlowServer) -> None:
     done = run(server, "retrieve", "연차")
     assert done.returncode == 2
     assert "write name=value" in done.stderr
+
+
+@pytest.mark.parametrize("python", [sys.executable, "no/such/python"])
+@pytest.mark.parametrize("transport", [[], ["--tcp"]])
+def test_a_plugin_that_does_not_start_is_a_sentence_and_an_exit_code(python: str, transport: list[str]) -> None:
+    done = command("mask_pii", "text=hello", "--python", python, *transport)
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (1, "", 1)
+    assert f"did not start with {python}" in done.stdout
+    assert "make dify-venvs" in done.stdout

@@ -49,7 +49,7 @@ def test_a_model_that_cannot_be_called_ends_the_run(plugin: PluginProcess, stage
     assert error.kind == "InvokeServerUnavailableError"
     assert error.message == (
         "모델 student 호출에 실패하여 멈췄습니다: connection refused"
-        " (Dify의 모델 공급자 설정에서 이 모델의 상태와 자격 증명을 확인해 주십시오.)"
+        " (Dify의 모델 제공자 설정에서 이 모델의 상태와 자격 증명을 확인해 주십시오.)"
     )
     log = seen.log()
     assert log[-1].label == stage

@@ -44,7 +44,7 @@ def test_a_model_that_calls_tools_for_ever_is_stopped_visibly(plugin: PluginProc
     assert seen.text.startswith(f"{notice}\n\n열흘입니다[1].")
     assert seen.totals["notices"] == [notice]
     *_, last_round, answer = seen.log()
-    assert last_round.data["note"] == f"도구를 쓰는 라운드가 한도({limit}회)에 이르러 더 부르지 않았습니다."
+    assert last_round.data["note"] == f"도구를 쓰는 라운드가 한도({limit}회)에 이르러 더 호출하지 않았습니다."
     assert answer.status == "success"
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,14 @@ def test_what_did_not_work_is_told(tools: Tools, faulty: FaultyServer) -> None:
     for result in (tools.run("retrieve", query="연차"), tools.run("rerank", query="연차", passages=["연차"])):
         assert result.variables["degradations"] == ["cross_encoder: it did not answer in 2 s"]
         assert result.text.endswith("알림:\n- cross_encoder: it did not answer in 2 s")
+
+
+def test_no_cookie_is_kept_for_others(tools: Tools, faulty: FaultyServer) -> None:
+    found = retrieval()
+    faulty.decide = lambda _: replace(found, headers={**found.headers, "Set-Cookie": "user=first; Path=/"})
+    for _ in range(2):
+        tools.run("retrieve", query="연차")
+    assert [asked.headers.get("cookie") for asked in faulty.asked] == [None, None]
 
 
 def test_what_is_left_empty_is_not_sent(tools: Tools, faulty: FaultyServer) -> None:

@@ -177,6 +177,73 @@ CHANGES = [
         "error_strategy: fail",
         "error_strategy is 'fail'; allowed: default-value, fail-branch",
     ),
+    change("def main(passages", "def man(passages", "node count: the code has no function main", "          code: |"),
+    change("def main(passages: list) ->", "def main(passages: list ->", "the code is not Python", "          code: |"),
+    change("len(passages)}", "len(pandas)}\n            import pandas", "imports pandas", "          code: |"),
+    change("- variable: passages", "- variable: pasages", "main takes no argument 'pasages'; allowed: passages"),
+    change(
+        "def main(passages: list)",
+        "def main(passages: list, more: str)",
+        "main needs the argument more, and no variable is called so; allowed: passages",
+        "          variables:\n            - variable: passages",
+    ),
+    change('{"found": len', '{"find": len', "main does not return found; allowed: find", "            found:"),
+    change(
+        '{"found": len', '{"found": 1, "more": len', "main returns 'more', which is no output", "          outputs:"
+    ),
+    change("                model: student\n", '                model: ""\n', "node supervise: no model is named"),
+    change(
+        "                provider: llmflow/llmflow_models/llmflow_models",
+        "                provider: llmflow/llmflow_model/llmflow_models",
+        "node supervise: there is no provider 'llmflow/llmflow_model/llmflow_models'; allowed: llmflow/llmflow_models",
+    ),
+    change("model_type: llm", "model_type: text-embedding", "model_type is 'text-embedding'; allowed: llm"),
+    change(
+        "- enabled: true\n",
+        "- enabled: false\n",
+        "no tool of tools is enabled",
+        "              value:\n                - e",
+    ),
+    change("                  type: builtin", "                  type: buitin", "did you mean 'builtin'?"),
+    change("auto: 1", "auto: 0", "retrieve needs query, and nobody gives it", "                    query:"),
+    change(
+        "              size: 10", "              size: -1", "window.size is -1; allowed: greater than or equal to 1"
+    ),
+    change("{{#write.text#}}", "{{write.text}}", "Dify does not take '{{write.text}}' for a variable"),
+    change("{{#write.text#}}", "{#write.text#}", "Dify does not take '{#write.text#}' for a variable"),
+    change(
+        'value: "{{#sys.query#}}"', 'value: "{{sys.query}}"', "'{{sys.query}}' for a variable; write {{#sys.query#}}"
+    ),
+    change("varType: number", "varType: string", "> does not compare a string; allowed: contains", "comparison_op"),
+    change('comparison_operator: ">"', "comparison_operator: is", "is does not compare a number; allowed: <, =, >"),
+    change(
+        "      - {id: e2,",
+        "      - {id: e0, source: begin, sourceHandle: source, target: classify, targetHandle: target}\n      - {id: e2,",
+        "edge e0: another edge leads from begin to classify already",
+    ),
+    change("options: [hr, it]", "options: []", "department is a select without options", "              type: select"),
+    change(
+        "value_type: secret", "value_type: number", "the number hr_api_key is ''; allowed: a number", '      value: ""'
+    ),
+    change("name: hr_api_key", "name: hr-api-key", "is 'hr-api-key'; allowed: letters, digits and _, no digit first"),
+    change(
+        "error_strategy: fail-branch",
+        "error_strategy: default-value\n          default_value: [{key: body, type: number, value: ''}]",
+        "the default of body is ''; allowed: a value of the type number",
+        "default_value: [",
+    ),
+    change(
+        "error_strategy: fail-branch",
+        "error_strategy: default-value\n          default_value: [{key: boddy, type: string, value: ''}]",
+        "it has no variable 'boddy'; allowed: body",
+        "default_value: [",
+    ),
+    change(
+        "error_strategy: fail-branch",
+        "error_strategy: default-value\n          default_value: []",
+        "there is no default of body, which another node reads",
+        "default_value: [",
+    ),
     change(
         "          vision:",
         "          dataset_ids:\n            - abc\n          vision:",

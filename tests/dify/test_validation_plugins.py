@@ -53,6 +53,16 @@ def _write(name: str, content: str | bytes = "") -> Callable[[Path], object]:
     return write
 
 
+def _folder_instead(name: str) -> Callable[[Path], object]:
+    """A change: a folder where the file ``name`` was."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
+
+
 def _second_endpoint(folder: Path) -> None:
     text = (folder / "endpoints/retrieval.yaml").read_text(encoding="utf-8")
     (folder / "endpoints/again.yaml").write_text(text, encoding="utf-8")
@@ -75,6 +85,25 @@ def _second_endpoint(folder: Path) -> None:
         (_write("secret.pem", "x"), "secret.pem", "secret.pem may hold secrets"),
         (_write("tools/fast.so", b"\x7fELF"), "tools/fast.so", "tools/fast.so is a compiled file"),
         (lambda folder: (folder / "link.md").symlink_to("README.md"), "link.md", "link.md is a link"),
+        (lambda folder: (folder / "away").symlink_to("tools"), "away", "away is a link"),
+        (lambda folder: (folder / "broken").symlink_to("nowhere"), "broken", "broken is a link"),
+        (_write(".difyignore", "한글".encode("cp949")), ".difyignore", "the file is not UTF-8"),
+        (_write("requirements.txt", "httpx".encode("utf-16")), "requirements.txt", "the file is not UTF-8"),
+        (_write("manifest.yaml", "a: " + "[" * 3000 + "]" * 3000), "manifest.yaml", "over 64 levels of nesting"),
+        (_folder_instead("manifest.yaml"), "manifest.yaml", "the file cannot be read: Is a directory"),
+        (_write(".difyignore", "main.py\n"), ".difyignore", "main.py is left out, and the plugin needs it"),
+        (_write(".difyignore", "requirements.txt\n"), ".difyignore", "requirements.txt is left out, and"),
+        (_write(".difyignore", "provider/\n"), ".difyignore", "provider/llmflow.yaml is left out, and"),
+        (_write(".difyignore", "tools/*.yaml\n"), ".difyignore", "tools/retrieve.yaml is left out, and"),
+        (_write(".difyignore", "*.py\n"), ".difyignore", "tools/retrieve.py is left out, and"),
+        (_write(".cache/a/config", "x"), ".difyignore", ".cache would be packed; add .cache/ to .difyignore"),
+        (_write("pyproject.toml", "[project]"), "pyproject.toml", "Dify would install by pyproject.toml"),
+        (_write("json.py", "x = 1"), "json.py", "json.py hides the library json"),
+        (_write("httpx/__init__.py", "x = 1"), "httpx/__init__.py", "httpx/__init__.py hides the library httpx"),
+        (_write("readme/README_kr_KO.md", "안녕하세요."), "readme/README_kr_KO.md", "did you mean 'readme/README_"),
+        (lambda folder: (folder / "readme/README_ko_KR.md").unlink(), "readme/README_ko_KR.md", "is not in the pack"),
+        (_write("_assets/icon.svg", "<svg><script/></svg>"), "_assets/icon.svg", "icon.svg holds a script"),
+        (_write("_assets/icon.svg", "<svg onload='x()'/>"), "_assets/icon.svg", "icon.svg holds a script"),
         (_write("manifest.yaml"), "manifest.yaml", "the file is empty"),
         (_write("manifest.yaml", b"\xff\xfe"), "manifest.yaml", "the file is not UTF-8"),
         (_write("manifest.yaml", "a: &a [*a]"), "manifest.yaml", "an alias stands for a value that holds it"),
@@ -86,6 +115,25 @@ def test_files_are_checked(change: Callable[[Path], object], file: str, message:
     folder = copy_plugin(PLUGINS / TOOL, tmp_path)
     change(folder)
     assert_found(validate_plugin(folder), folder / file, 1, message)
+
+
+def test_own_module_that_is_left_out_is_not_asked_of_strangers(tmp_path: Path) -> None:
+    folder = copy_plugin(PLUGINS / TOOL, tmp_path)
+    (folder / ".difyignore").write_text("llmflow_client/\n", encoding="utf-8")
+    said = "\n".join(map(str, validate_plugin(folder)))
+    assert "llmflow_client is imported, and .difyignore keeps it out of the package" in said
+    assert "range of versions" not in said
+
+
+def test_command_takes_folders_of_flows_and_bundles(tmp_path: Path) -> None:
+    runner = CliRunner()
+    done = runner.invoke(app, ["validate", str(PLUGINS / "apps"), str(PLUGINS / "bundle")])
+    assert done.exit_code == 0, done.stdout
+    assert f"0 problems in {1 + len(list(PLUGINS.glob('apps/*.yml')))} plugins and flows" in done.stdout
+    bundle = copy_plugin(PLUGINS / "bundle", tmp_path)
+    _, line = Change("manifest.yaml", "icon: icon.svg", "icon: icn.svg", "").apply(bundle)
+    text = runner.invoke(app, ["validate", str(bundle)]).stdout
+    assert f"{bundle}/manifest.yaml:{line}:7: there is no _assets/icn.svg; add it" in text
 
 
 def test_package_over_50_mb_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 from json_server import Answer, JsonServer, json_server
 
-from llmflow.errors import InvalidInputError, UpstreamError
-from llmflow.models.gateway import Gateway, ServedModel
+from llmflow.errors import InvalidInputError, NotFoundError, UpstreamError
+from llmflow.models.gateway import Gateway, ServedModel, TokenCount
 from llmflow.settings import LLMSettings
 
 T = TypeVar("T")
@@ -53,6 +53,11 @@ def test_a_list_has_a_deadline_of_its_own(trouble: Any) -> None:
             (ServedModel("b", "me", 0, "a", 9), ServedModel("a", "unknown", 3, None, 9)),
         ),
         ([{"id": "b", "parent": "gone"}], (ServedModel("b", "unknown", 0, "gone"),)),
+        (
+            [{"id": "b", "created": float("inf"), "max_model_len": float("inf"), "parent": 5}],
+            (ServedModel("b", "unknown", 0, "5"),),
+        ),
+        ([{"id": "b", "created": "soon", "max_model_len": {"in": 9}}], (ServedModel("b", "unknown"),)),
     ],
 )
 def test_lists(entries: list[dict[str, Any]], models: tuple[ServedModel, ...]) -> None:
@@ -74,7 +79,7 @@ def test_an_endpoint_that_fails_is_left_alone_and_tried_again() -> None:
     def decide(path: str, body: Any) -> Answer:
         if path == "/v1/models":
             return Answer(LIST)
-        return Answer({"error": {"message": "dead"}}, status=500) if failing else Answer({"choices": []})
+        return Answer({"error": {"message": "dead"}}, status=503) if failing else Answer({"choices": []})
 
     async def work(gateway: Gateway) -> None:
         nonlocal failing
@@ -104,6 +109,54 @@ def test_an_endpoint_that_refuses_works() -> None:
 
     with json_server(decide=decide) as server:
         with_gateway(server, work, breaker_failures=2)
+
+
+@pytest.mark.parametrize("reply", [Answer({}, trouble="hang"), Answer({"error": {"message": "odd"}}, status=500)])
+def test_one_callers_trouble_closes_nothing_for_others(reply: Answer) -> None:
+    async def work(gateway: Gateway) -> None:
+        for _ in range(3):
+            with pytest.raises(UpstreamError, match=r"odd|said nothing"):
+                await complete(gateway)
+        assert gateway.breaker.state == "closed"
+
+    with json_server(decide=lambda path, _: Answer(LIST) if path == "/v1/models" else reply) as server:
+        with_gateway(server, work, breaker_failures=2, timeout_s=0.2)
+
+
+def test_a_model_nobody_serves_tries_nothing() -> None:
+    failing = True
+
+    def decide(path: str, body: Any) -> Answer:
+        if path == "/v1/models":
+            return Answer(LIST)
+        return Answer({"error": {"message": "dead"}}, status=503) if failing else Answer({"choices": []})
+
+    async def work(gateway: Gateway) -> None:
+        nonlocal failing
+        for _ in range(2):
+            with pytest.raises(UpstreamError, match="dead"):
+                await complete(gateway)
+        await asyncio.sleep(0.25)
+        with pytest.raises(NotFoundError):
+            await gateway.open("gpt-4", BODY)
+        assert gateway.breaker.state == "open"
+        failing = False
+        assert await complete(gateway) == b'{"choices": []}'  # at once: the place of the one that tries is free
+
+    with json_server(decide=decide) as server:
+        with_gateway(server, work, breaker_failures=2, breaker_pause_s=0.2)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"count": 1e400}', b'{"count": 3, "max_model_len": 1e400}', b'{"count": 3, "max_model_len": {}}', b"[]"]
+)
+def test_odd_counts_of_tokens(body: bytes) -> None:
+    def decide(path: str, _: Any) -> Answer:
+        return Answer(LIST if path == "/v1/models" else body)
+
+    with json_server(decide=decide) as server:
+        counted = with_gateway(server, lambda gateway: gateway.count_tokens("student", {"prompt": "x"}))
+    assert counted == TokenCount(3 if b"3" in body else None, None)
 
 
 def test_a_stream_that_breaks_off_counts_as_a_failure() -> None:

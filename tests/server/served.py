@@ -22,7 +22,10 @@ class serving:  # noqa: N801 (used like a function)
     """Serve an application from a thread while the context lasts."""
 
     def __init__(self, app: FastAPI) -> None:
-        self.server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, access_log=False, reset_contextvars=True
+        )
+        self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.server.run, daemon=True)
 
     def __enter__(self) -> str:

@@ -121,6 +121,15 @@ def test_an_unknown_entity_names_similar_ones(
         assert unknown.json()["error"]["message"] == f"the graph has no entity {entity!r}"
 
 
+def test_the_trace_of_an_unknown_entity_has_no_personal_data(clients: dict[tuple[str, ...], httpx.Client]) -> None:
+    client = clients["hr",]
+    assert client.post("/v1/graph/search", json={"entity": "김민준 010-2345-6789"}).status_code == 404
+    newest = client.get("/v1/traces", params={"limit": 1}).json()["traces"][0]
+    found = client.get(f"/v1/traces/{newest['trace_id']}")
+    assert "[PHONE_NUMBER]" in found.json()["roots"][0]["message"]
+    assert "2345" not in found.text
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

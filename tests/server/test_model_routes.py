@@ -209,6 +209,13 @@ def test_a_bad_request_for_embeddings(modelled: httpx.Client, body: dict[str, An
     assert (response.status_code, response.json()["error"]["param"]) == (status, param)
 
 
+def test_an_empty_text_is_named_by_its_place(modelled: httpx.Client) -> None:
+    for given, place in ((["x", "\u200b", " "], "input[1] "), ("\ufeff", "input ")):
+        response = modelled.post("/v1/embeddings", json={"model": "llmflow", "input": given})
+        assert response.status_code == 422
+        assert response.json()["error"]["message"].startswith(place)
+
+
 def test_without_an_embedder_there_are_no_embeddings(client: httpx.Client) -> None:
     response = client.post("/v1/embeddings", json={"model": "llmflow", "input": "연차"})
     assert response.status_code == 409

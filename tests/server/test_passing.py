@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from processes import environment, running
 from scripted_endpoint import DONE, STUDENT, Endpoint, Reply, adapter, completion, event, piece
 from served import serving
 
+from llmflow.pii.masker import Masker
 from llmflow.runtime import Runtime
 from llmflow.schema import Role
+from llmflow.server import sse
 from llmflow.server.app import create_app
 from llmflow.settings import Settings
 
@@ -252,6 +256,52 @@ def test_an_error_of_the_endpoint_within_the_stream_is_passed_on(passing: httpx.
     assert complete(passing, stream=True).content == b"".join(events)
 
 
+def test_long_words_of_the_endpoint_and_of_callers_are_cut(passing: httpx.Client, endpoint: Endpoint) -> None:
+    refusal = {"error": {"message": "가" * 100_000, "param": "나" * 100_000}}
+    endpoint.replies["/v1/chat/completions"] = Reply(refusal, status=400)
+    refused = complete(passing).json()["error"]
+    assert (refused["message"].endswith("가..."), len(refused["message"]) < 2_100) == (True, True)
+    assert refused["param"] is None
+    endpoint.models = [adapter(f"a{number}") for number in range(1000)]
+    for path in ("chat/completions", "tokenize"):
+        unknown = passing.post(f"/v1/{path}", json=body_of(model="x" * 100_000)).json()["error"]
+        assert "'a19' and 980 more" in unknown["message"]
+        assert len(unknown["message"]) < 1_000
+
+
+def test_cookies_of_the_endpoint_are_nobodys(passing: httpx.Client, endpoint: Endpoint) -> None:
+    endpoint.replies["/v1/chat/completions"] = Reply(completion({}), headers={"Set-Cookie": "session=1; Path=/"})
+    for _ in range(2):
+        assert "set-cookie" not in complete(passing).headers
+    assert all("cookie" not in each.headers for each in endpoint.asked())
+
+
+def test_a_client_that_does_not_read_loses_its_place(
+    scripted: tuple[Endpoint, str], endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "SEND_S", 0.5)
+    endpoint.replies["/v1/chat/completions"] = Reply(events=[piece("x" * 1000)] * 50_000)
+    settings = Settings.model_validate({
+        "data_dir": tmp_path, "llm": {"base_url": f"{scripted[1]}/v1"}, "server": {"concurrency": 1},
+        "auth": {"requests_per_minute": 1_000_000, "burst": 1_000_000},
+    })  # fmt: skip
+    with Runtime(settings) as runtime, serving(create_app(runtime)) as url:
+        headers = {"Authorization": f"Bearer {runtime.keys.create('acme', ('hr',), Role.READER)[0]}"}
+        raw = httpx.Request("POST", url, json=body_of(stream=True)).content
+        head = (
+            f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\nAuthorization: {headers['Authorization']}"
+        )
+        port = httpx.URL(url).port
+        assert port is not None
+        with socket.create_connection(("127.0.0.1", port)) as mute, httpx.Client(headers=headers) as client:
+            mute.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + raw)
+            for status in (503, 200):
+                deadline = time.monotonic() + 10
+                while client.get(f"{url}/v1/me").status_code != status:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+
+
 def test_an_unknown_model(passing: httpx.Client, endpoint: Endpoint) -> None:
     response = complete(passing, model="gpt-4")
     error = response.json()["error"]
@@ -330,6 +380,64 @@ def test_a_completion_is_traced_with_personal_data_masked(passing: httpx.Client,
     assert (steps_of(passing)["level"], "engine is dead" in steps_of(passing)["message"]) == ("ERROR", True)
 
 
+def test_what_errors_quote_is_masked_in_traces(passing: httpx.Client, endpoint: Endpoint) -> None:
+    quoted = {"error": {"message": "bad prompt: 김민준(010-2345-6789)"}}
+    for reply in (
+        Reply(quoted, status=400),
+        Reply(quoted, status=500),
+        Reply(b"010-2345-6789", headers={"content-type": "text/html"}),
+        Reply(events=[STREAM[0], event(quoted), DONE]),
+    ):
+        endpoint.replies["/v1/chat/completions"] = reply
+        complete(passing, stream=True)
+        step = steps_of(passing)
+        assert "[PHONE_NUMBER]" in step["message"]
+        assert "2345" not in str(step)
+        assert step["metadata"]["model.name"] == "student"
+    complete(passing, model="김민준(010-2345-6789)")
+    assert steps_of(passing)["level"] == "ERROR"
+    assert "2345" not in str(steps_of(passing))
+
+
+def test_without_traces_nothing_is_masked(
+    scripted: tuple[Endpoint, str], endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(masker: Masker, text: str) -> None:
+        raise AssertionError("nobody keeps it")
+
+    llm = {"base_url": f"{scripted[1]}/v1"}
+    settings = Settings.model_validate({"data_dir": tmp_path, "llm": llm, "tracing": {"enabled": False}})
+    with Runtime(settings) as runtime, serving(create_app(runtime)) as url:
+        monkeypatch.setattr(Masker, "mask", refuse)
+        key = runtime.keys.create("acme", ("hr",), Role.READER)[0]
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
+            assert complete(client).status_code == 200
+
+
+def test_requests_on_one_connection_have_traces_of_their_own(
+    scripted: tuple[Endpoint, str], endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """A long request, which uvicorn reads in pieces, must not leave its step to the connection's next one."""
+    with Runtime(Settings.model_validate({"data_dir": tmp_path / "data"})) as runtime:
+        keys = {tenant: runtime.keys.create(tenant, ("hr",), Role.READER)[0] for tenant in ("acme", "beta")}
+    env = environment(tmp_path / "data", TRACING__ENABLED="true", LLM__BASE_URL=f"{scripted[1]}/v1")
+    with (
+        running(env, tmp_path, "serve") as process,
+        httpx.Client(base_url=process.url(), timeout=30, limits=httpx.Limits(max_connections=1)) as client,
+    ):
+        said = {"acme": "x" * 400_000, "beta": "short"}
+        for tenant in ("acme", "beta", "acme", "beta"):
+            client.headers["Authorization"] = f"Bearer {keys[tenant]}"
+            assert complete(client, messages=[{"role": "user", "content": said[tenant]}]).status_code == 200
+        ids = []
+        for tenant in keys:
+            client.headers["Authorization"] = f"Bearer {keys[tenant]}"
+            traces = client.get("/v1/traces").json()["traces"]
+            assert [trace["observations"] for trace in traces] == [1, 1]
+            ids += [trace["trace_id"] for trace in traces]
+        assert len(set(ids)) == 4
+
+
 # Tokens
 
 
@@ -384,6 +492,13 @@ def test_a_bad_request_for_tokens(
 ) -> None:
     response = passing.post("/v1/tokenize", json=body)
     assert (response.status_code, response.json()["error"]["param"]) == (status, param)
+
+
+def test_parts_that_are_no_texts_count_nothing(passing: httpx.Client) -> None:
+    parts = [{"type": "text", "text": text} for text in (5, None, ["x"], "가나다")]
+    body = {"model": "llmflow", "messages": [{"role": "user", "content": [*parts, "x"]}]}
+    response = passing.post("/v1/tokenize", json=body)
+    assert (response.status_code, response.json()["count"]) == (200, 2)
 
 
 def test_half_a_character_in_a_prompt(passing: httpx.Client, endpoint: Endpoint) -> None:

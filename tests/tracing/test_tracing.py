@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,29 @@ def test_an_error_of_our_own_keeps_its_text(tracer: Tracer, path: Path) -> None:
     with pytest.raises(NotFoundError), tracer.observe("get"):
         raise NotFoundError("no document with the id 'x'")
     assert only_trace(tracer, path).roots[0].message == "not_found: no document with the id 'x'"
+
+
+def test_texts_of_errors_and_warnings_are_masked(path: Path) -> None:
+    def mask(text: str) -> str:
+        if "!" in text:
+            raise ValueError(text)
+        return text.replace("김민준", "[PERSON]")
+
+    with closing(Tracer(TracingSettings(), path, mask)) as tracer:
+        with tracer.acting(SCOPE), tracer.observe("all"):
+            for warning in ("김민준 is late", "김민준!", "가" * 5000):
+                with tracer.observe("warned") as warned:
+                    warned.update(warning=warning, output="김민준")
+            with pytest.raises(NotFoundError), tracer.observe("failed"):
+                raise NotFoundError("no entity '김민준'")
+        (root,) = only_trace(tracer, path).roots
+    assert [child.message for child in root.children] == [
+        "[PERSON] is late",
+        "(hidden: it could not be masked)",
+        "가" * 2000 + "… (cut; 5000 characters)",
+        "not_found: no entity '[PERSON]'",
+    ]
+    assert root.children[0].output == "김민준"  # callers mask it
 
 
 def test_functions_carry_the_trace_into_other_threads(tracer: Tracer, path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -270,9 +271,10 @@ class Server:
 
 @lru_cache(maxsize=64)
 def _client(base_url: str, api_key: str) -> httpx.Client:
-    """Connections to one server with one key, so that no cookie of a proxy reaches another user."""
+    """Connections to one server with one key, which users share: no cookie is taken."""
     return httpx.Client(
         base_url=base_url,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         headers={"Authorization": f"Bearer {api_key}"},
         verify=TLS,
         timeout=httpx.Timeout(None, connect=_CONNECT_S),

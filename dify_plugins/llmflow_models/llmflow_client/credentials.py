@@ -59,10 +59,17 @@ class Credentials:
 def _base_url(address: str, language: str) -> str:
     try:
         parts = urlsplit(address)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_address = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_address = False
-    if not is_address or any(character.isspace() for character in address):
+    if (
+        not is_address
+        or parts.scheme not in ("http", "https")
+        or parts.username is not None
+        or parts.query
+        or parts.fragment
+        or re.search(r"\s", address)
+    ):
         raise InvokeBadRequestError(say(language, "bad_address", value=address))
     return f"{parts.scheme}://{parts.netloc}{_PASTED.sub('', parts.path, count=1)}"
 

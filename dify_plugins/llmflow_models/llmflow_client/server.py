@@ -6,10 +6,12 @@ Dify tells errors apart by the name of their class, so no class of our own may b
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -30,9 +32,6 @@ _CONNECT_S = 10
 _KEPT_S = 2
 """Seconds a connection may be idle: less than the server allows (5), lest it closes one just as it is used."""
 _STATUS = {
-    "invalid_input": 400,
-    "not_found": 400,
-    "too_large": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "rate_limited": 429,
@@ -44,6 +43,8 @@ _STATUS = {
     "configuration": 500,
 }
 """HTTP status of an error's code, for errors that come inside a stream, where there is no status."""
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""May be half of a surrogate pair, as JSON writes it."""
 
 
 class Server:
@@ -97,9 +98,9 @@ class Server:
             found: dict[str, Any] = models[name]
             return found
         message = self.credentials.say("unknown_model", model=name, served=", ".join(models))
-        raise InvokeBadRequestError(
-            message + "".join(self.credentials.say("models_unknown", reason=reason) for reason in reasons)
-        )
+        if reasons:
+            message += self.credentials.say("models_unknown", reason="; ".join(reasons))
+        raise InvokeBadRequestError(message)
 
     def _whole(
         self, method: str, path: str, body: dict[str, Any] | None, field: str, timeout_s: float
@@ -114,9 +115,7 @@ class Server:
         if not (event := _json(data)):
             raise self.broken_off()
         if isinstance(error := event.get("error"), dict):
-            code = error.get("code")
-            status = code if isinstance(code, int) else _STATUS.get(str(code), 503)
-            raise self._refusal(status, event, None)
+            raise self._refusal(_status_of(error.get("code")), event, None)
         return event
 
     @contextmanager
@@ -184,19 +183,36 @@ class Server:
         return kind(self.credentials.say(key, url=self.credentials.base_url, **values))
 
 
+def _status_of(code: Any) -> int:
+    """The HTTP status that an error's code stands for; 503 where it has none, 400 where nobody knows it."""
+    if code is None:
+        return 503
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    return _STATUS.get(str(code), 400)
+
+
 def _json(content: bytes) -> dict[str, Any]:
-    """The object that ``content`` is; an empty one where it is none."""
+    """The object that ``content`` is; an empty one where it is none.
+
+    Half a surrogate pair becomes a question mark, as no line to Dify can hold it.
+    """
     try:
-        found = json.loads(content)
-    except ValueError:
+        text = content.decode()
+        found = json.loads(text)
+        if _HALF.search(text):
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 
 
 @lru_cache(maxsize=64)
 def _client(base_url: str, api_key: str) -> httpx.Client:
+    """Connections to one server with one key, which users share: no cookie is taken."""
     return httpx.Client(
         base_url=base_url,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         headers={"Authorization": f"Bearer {api_key}"},
         limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEPT_S),
     )

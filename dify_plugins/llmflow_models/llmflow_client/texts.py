@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 LANGUAGES = ("ko", "en")
+_LONGEST = 1000
+"""Characters of what others say in a sentence. Dify ends a plugin that writes a line of over 5 MB."""
 
 _TEXTS: dict[str, tuple[str, str]] = {
     "bad_language": (
@@ -12,10 +14,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The language of messages is '{value}'. Choose ko or en.",
     ),
     "bad_address": (
-        "서버 주소(base_url)가 '{value}'입니다. http:// 또는 https://로 시작하는 주소를 적어 주십시오."
-        " 예: http://llmflow.internal:8080",
-        "The server address (base_url) is '{value}'. Enter one that begins with http:// or https://,"
-        " such as http://llmflow.internal:8080",
+        "서버 주소(base_url)가 '{value}'입니다. http:// 또는 https://로 시작하고 사용자 이름, ?, #이 없는 주소를"
+        " 적어 주십시오. 예: http://llmflow.internal:8080",
+        "The server address (base_url) is '{value}'. Enter one that begins with http:// or https://"
+        " and has no user name, ? or #, such as http://llmflow.internal:8080",
     ),
     "bad_timeout": (
         "제한 시간(timeout_s)이 '{value}'입니다. 1에서 {most} 사이의 초를 적어 주십시오.",
@@ -91,7 +93,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         " (The list may lack some, as the LLM's server did not give its own: {reason})",
     ),
     "no_stage": (
-        "LLMFlow 서버에 리랭킹 모델 '{model}'이(가) 준비되어 있지 않습니다. 관리자에게 설정을 요청하거나"
+        "LLMFlow 서버에 재정렬 모델 '{model}'이(가) 준비되어 있지 않습니다. 관리자에게 설정을 요청하거나"
         " 모델 이름에 llmflow를 쓰십시오. (서버의 설명: {reason})",
         "The LLMFlow server has no reranking model '{model}' ready. Ask your administrator to set it up, or use"
         " the model llmflow. (The server says: {reason})",
@@ -103,7 +105,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         " For a document's content put a Document Extractor node before this one.",
     ),
     "no_tools": (
-        "모델 'llmflow'는 문서로 답하는 모델이라 도구를 부르지 못합니다. 도구가 필요하면 언어 모델(예: {example})을"
+        "모델 'llmflow'는 문서로 답하는 모델이라 도구를 호출하지 못합니다. 도구가 필요하면 언어 모델(예: {example})을"
         " 골라 주십시오.",
         "The model 'llmflow' answers from documents and calls no tools. Choose a language model for that,"
         " such as {example}.",
@@ -143,5 +145,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
 
 
 def say(language: str, key: str, **values: Any) -> str:
-    """A sentence in a language of ``LANGUAGES``, its blanks filled in."""
-    return _TEXTS[key][LANGUAGES.index(language)].format(**values)
+    """A sentence in a language of ``LANGUAGES``, its blanks filled in; what is no number is cut where it is long."""
+    shown = {name: value if isinstance(value, (int, float)) else _cut(str(value)) for name, value in values.items()}
+    return _TEXTS[key][LANGUAGES.index(language)].format(**shown)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -68,7 +68,7 @@ WORDS: Final[dict[Language, Words]] = {
         as_text="글 속의 JSON (이 모델에는 함수 호출 기능이 없습니다)",
         one_step="모델의 계획을 읽을 수 없어 질문 전체를 한 단계로 삼았습니다.",
         unreadable_review="모델의 검토를 읽을 수 없어 찾은 내용으로 답합니다.",
-        limit_log="도구를 쓰는 라운드가 한도({limit}회)에 이르러 더 부르지 않았습니다.",
+        limit_log="도구를 쓰는 라운드가 한도({limit}회)에 이르러 더 호출하지 않았습니다.",
         limit="※ 도구 사용이 한도({limit}회)에 이르러, 지금까지 찾은 내용으로 답합니다.",
         tools_failed="※ 쓰지 못한 도구가 있습니다: {tools}",
         cut_off="※ 모델의 최대 토큰 수에 이르러 답이 여기서 끊겼습니다.",
@@ -78,10 +78,10 @@ WORDS: Final[dict[Language, Words]] = {
         cut="… [{all:,}자 가운데 {kept:,}자만 실었습니다]",
         no_result="(결과 없음)",
         unknown_tool="{name!r}이라는 도구는 없습니다. 쓸 수 있는 도구: {names}",
-        bad_arguments="인자가 JSON 객체가 아닙니다: {arguments!r}. 스키마에 맞는 JSON 객체로 다시 부르십시오.",
-        missing_arguments="필수 인자가 빠졌습니다: {names}. 채워서 다시 부르십시오.",
+        bad_arguments="인자가 JSON 객체가 아닙니다: {arguments!r}. 스키마에 맞는 JSON 객체로 다시 호출하십시오.",
+        missing_arguments="필수 인자가 빠졌습니다: {names}. 채워서 다시 호출하십시오.",
         ignored_arguments="[쓰지 않은 인자: {names}. 이 도구에 없거나 앱에서 정해 둔 값입니다.]",
-        too_many_calls="한 번에 {limit}개까지만 부를 수 있어 실행하지 않았습니다. 필요하면 다음에 다시 부르십시오.",
+        too_many_calls="한 번에 {limit}개까지만 호출할 수 있어 실행하지 않았습니다. 필요하면 다음에 다시 호출하십시오.",
         failed="도구 {name} 호출에 실패했습니다: {reason}",
         failed_again=(
             "같은 인자로 이미 {times}번 실패한 호출이라 실행하지 않았습니다. 인자를 바꾸거나 다른 방법을 쓰십시오."
@@ -102,7 +102,7 @@ WORDS: Final[dict[Language, Words]] = {
         bad_iterations="최대 반복 횟수로 {value!r} 값은 쓸 수 없습니다. 1에서 30까지의 정수를 넣어 주십시오.",
         model_failed=(
             "모델 {model} 호출에 실패하여 멈췄습니다: {reason}"
-            " (Dify의 모델 공급자 설정에서 이 모델의 상태와 자격 증명을 확인해 주십시오.)"
+            " (Dify의 모델 제공자 설정에서 이 모델의 상태와 자격 증명을 확인해 주십시오.)"
         ),
         empty_answer=(
             "모델 {model}에서 빈 답이 왔습니다. 다시 시도하거나, 최대 토큰 수를 늘리거나, 다른 모델을 골라 주십시오."

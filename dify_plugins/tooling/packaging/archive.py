@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Archive:
                 if len(files) < len(infos):
                     raise PackagingError("the archive has two files of one path; pack it again")
                 return cls(files, zipped.comment)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error) as error:
             raise PackagingError(f"this is no archive that can be read: {error}; pack it again") from error
 
     def to_bytes(self, limit: int) -> bytes:

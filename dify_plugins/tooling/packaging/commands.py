@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dify_plugins.tooling.packaging import bundle as bundles
 from dify_plugins.tooling.packaging import keys
 from dify_plugins.tooling.packaging import package as packages
-from dify_plugins.tooling.packaging.build import BUNDLE, SUMS, Product, write
+from dify_plugins.tooling.packaging.build import BUNDLE, SUMS, write
 from dify_plugins.tooling.packaging.build import build as build_all
 from dify_plugins.tooling.packaging.errors import PackagingError
 from dify_plugins.tooling.packaging.offline import WheelSource, pack_offline
@@ -28,7 +26,6 @@ from dify_plugins.tooling.packaging.signature import verify as verify_package
 _PLUGINS = Path(__file__).resolve().parents[2]
 _PINS = _PLUGINS.parent / "requirements" / "dify-wheels.txt"
 _WHEELS = _PLUGINS.parent / "build" / "wheels"
-_WIDE = 230
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 PackageFile = Annotated[Path, typer.Argument(help="A .difypkg file.", exists=True, dir_okay=False)]
@@ -54,6 +51,10 @@ def _wheels() -> WheelSource:
 def _write(path: Path, data: bytes, said: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+    _say(path, data, said)
+
+
+def _say(path: Path, data: bytes, said: str) -> None:
     typer.echo(f"{path} ({len(data):,} bytes): {said}")
 
 
@@ -88,7 +89,7 @@ def sign(
     package: PackageFile,
     key: Annotated[Path, typer.Option(help="The private key, as keygen makes it.")],
 ) -> None:
-    """Sign a package; the signed one is written beside it."""
+    """Sign a package, as Dify checks it and over the names of its files; the signed one is written beside it."""
     with _reported():
         signed = sign_package(Package(package.read_bytes()), keys.load_private(key))
         _write(package.with_name(f"{package.stem}.signed{packages.SUFFIX}"), signed.data, signed.identity)
@@ -99,11 +100,14 @@ def verify(
     package: PackageFile,
     key: Annotated[Path, typer.Option(help="The public key, as keygen makes it.")],
 ) -> None:
-    """Check that a package is what the owner of a key signed, byte for byte."""
+    """Check that a package is what the owner of a key signed: contents and names of its files.
+
+    Dify's own signature covers the contents alone; `sign` adds one over the names, which Dify passes over.
+    """
     with _reported():
         read = Package(package.read_bytes())
         verify_package(read, keys.load_public(key))
-        typer.echo(f"{package}: signed with {key}: {read.identity}")
+        typer.echo(f"{package}: signed with {key}, contents and names of its files: {read.identity}")
 
 
 @app.command()
@@ -140,18 +144,6 @@ def build(
         signer = keys.load_private(key) if key else None
         products = build_all(_PLUGINS, wheels=_wheels() if offline else None, key=signer)
         write(products, out)
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDE
-    console.print(_table(products, out))
-
-
-def _table(products: list[Product], out: Path) -> Table:
-    table = Table(title=f"{out}/, sums in {SUMS}", title_justify="left")
-    table.add_column("package", no_wrap=True)
-    table.add_column("bytes", justify="right", no_wrap=True)
-    table.add_column("sha256 of the file", overflow="fold")
-    table.add_column("identity", overflow="fold")
     for product in products:
-        table.add_row(product.file, f"{len(product.data):,}", product.sha256, product.identity)
-    return table
+        _say(out / product.file, product.data, product.identity)
+    typer.echo(f"{out / SUMS}: their SHA-256, for sha256sum --check")

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dify_plugins.tooling.packaging.errors import PackagingError
 from dify_plugins.tooling.packaging.platforms import Platform
 from dify_plugins.tooling.packaging.wheels import Wheel
-
-
-def parse_requirements(text: str) -> list[Requirement]:
-    """The requirements of a ``requirements.txt`` without options.
-
-    Raises:
-        PackagingError: for a line that is none.
-    """
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    try:
-        return [Requirement(line) for line in lines if line]
-    except InvalidRequirement as error:
-        raise PackagingError(f"requirements.txt: {error}; write one requirement a line") from error
 
 
 def closure(requirements: list[Requirement], wheels: Mapping[str, Wheel], platform: Platform) -> set[str]:

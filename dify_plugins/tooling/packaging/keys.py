@@ -15,7 +15,7 @@ _EXPONENT = 65537
 
 
 def generate(private: Path, public: Path) -> None:
-    """Write a new pair of keys; the private one only its owner may read.
+    """Write a new pair of keys, into folders made for them; the private one only its owner may read.
 
     Raises:
         PackagingError: when one of the files is there already.
@@ -23,6 +23,7 @@ def generate(private: Path, public: Path) -> None:
     for path in (private, public):
         if path.exists():
             raise PackagingError(f"{path} is there already; choose another name, or delete it if nothing relies on it")
+        path.parent.mkdir(parents=True, exist_ok=True)
     key = rsa.generate_private_key(_EXPONENT, _BITS)
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dify_plugins.tooling.packaging.dependencies import closure, parse_requirements
-from dify_plugins.tooling.packaging.errors import PackagingError
+from packaging.requirements import Requirement
+
+from dify_plugins.tooling.packaging.dependencies import closure
 from dify_plugins.tooling.packaging.package import Package
 from dify_plugins.tooling.packaging.packing import plugin_files
 from dify_plugins.tooling.packaging.pins import Pins
 from dify_plugins.tooling.packaging.platforms import PLATFORMS
 from dify_plugins.tooling.packaging.wheels import wheels
+from dify_plugins.tooling.requirements import FILE as REQUIREMENTS
+from dify_plugins.tooling.requirements import wanted
 
 _FOLDER = "wheels"
-_REQUIREMENTS = "requirements.txt"
 _HEADER = f"""\
 # All that is installed comes from {_FOLDER}/ beside this file.
 --no-index
@@ -43,18 +45,16 @@ def pack_offline(folder: Path, source: WheelSource) -> Package:
         PackagingError: as `pack`, and when a wheel is not to be had.
     """
     files = plugin_files(folder)
-    if "pyproject.toml" in files:
-        raise PackagingError(f"{folder}: Dify would install by pyproject.toml, past the wheels; add it to .difyignore")
     return Package.of({**files, **_wheel_files(files, source)})
 
 
 def _wheel_files(files: Mapping[str, bytes], source: WheelSource) -> dict[str, bytes]:
-    requirements = parse_requirements(files[_REQUIREMENTS].decode())
+    requirements = [Requirement(text) for _, text in wanted(files[REQUIREMENTS].decode())]
     held = {platform: wheels(source.pins, platform, source.cache) for platform in PLATFORMS}
     names = sorted({name for platform in PLATFORMS for name in closure(requirements, held[platform], platform)})
     paths = {found[name].path for found in held.values() for name in names}
     lines = [str(source.pins[name]) for name in names]
     return {
         **{f"{_FOLDER}/{path.name}": path.read_bytes() for path in paths},
-        _REQUIREMENTS: (_HEADER + "\n".join(lines) + "\n").encode(),
+        REQUIREMENTS: (_HEADER + "\n".join(lines) + "\n").encode(),
     }

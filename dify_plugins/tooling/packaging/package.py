@@ -87,8 +87,8 @@ class Package:
             manifest = yaml.safe_load(self.archive.files["manifest.yaml"])
         except KeyError:
             raise PackagingError("there is no manifest.yaml in it; name a package of a plugin") from None
-        except yaml.YAMLError as error:
-            raise PackagingError(f"manifest.yaml is not YAML: {error}") from error
+        except (yaml.YAMLError, RecursionError) as error:
+            raise PackagingError(f"manifest.yaml cannot be read as YAML: {error}") from error
         if not isinstance(manifest, dict) or manifest.get("type") != "plugin":
             raise PackagingError("its manifest.yaml is not that of a plugin; name a package of one")
         return manifest

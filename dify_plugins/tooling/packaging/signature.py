@@ -1,8 +1,9 @@
 """Signatures as Dify's daemon checks them when ``THIRD_PARTY_SIGNATURE_VERIFICATION_ENABLED`` is set.
 
 The comment of the archive is JSON: ``signature`` is RSA (PKCS#1 v1.5, SHA-256) over the SHA-256 of each
-file in the order of the archive and over ``time``, in decimal. Dify's signature says nothing of the
-paths, so ``identity_signature`` signs the identity as well, which Dify passes over and `verify` wants.
+file in the order of the archive and over ``time``, in decimal. That covers what the files hold, not
+their names: whoever has such a package can rename them. So `sign` adds ``identity_signature``, over the
+identity, in which the names are reckoned. It is ours: Dify passes over it, `verify` wants it.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ CATEGORY = b'{"authorized_category":"community"}'
 
 def sign(package: Package, key: RSAPrivateKey) -> Package:
     """The package with a signature; signed at the time its manifest says, so that the bytes repeat themselves."""
-    files = {**package.archive.files, CATEGORY_FILE: CATEGORY}
+    unsigned = Package.of({**package.archive.files, CATEGORY_FILE: CATEGORY})
     time = int(package.created_at.timestamp())
     comment = {
-        "identity_signature": _signature(key, Package.of(files).identity.encode()),
-        "signature": _signature(key, _signed_by_dify(files, time)),
+        "identity_signature": _signature(key, unsigned.identity.encode()),
+        "signature": _signature(key, _signed_by_dify(unsigned.archive, time)),
         "time": time,
     }
-    return Package.of(files, _written(comment))
+    return Package.of(unsigned.archive.files, _written(comment))
 
 
 def verify(package: Package, key: RSAPublicKey) -> None:
@@ -46,15 +47,21 @@ def verify(package: Package, key: RSAPublicKey) -> None:
         PackagingError: when it is not.
     """
     archive, identity = package.archive, package.identity
-    if Archive(archive.files, archive.comment).to_bytes(MAX_BYTES) != package.data:
-        raise PackagingError("the archive holds bytes that its packer did not write; do not trust it")
     comment = _comment(archive)
-    _check(key, comment.get("signature"), _signed_by_dify(archive.files, comment.get("time")))
-    _check(key, comment.get("identity_signature"), identity.encode())
+    _check(key, comment.get("signature"), _signed_by_dify(archive, comment.get("time")))
+    if "identity_signature" not in comment:
+        raise PackagingError(
+            "the package carries Dify's own signature only, which is one by this key: it covers what the files hold, "
+            "not their names, so files may have been renamed since. Dify takes the package; to have the names "
+            "covered, get it from its maker signed with `python -m dify_plugins.tooling sign`"
+        )
+    _check(key, comment["identity_signature"], identity.encode())
+    if archive.to_bytes(MAX_BYTES) != package.data:
+        raise PackagingError("the archive holds bytes that its packer did not write; do not trust it")
 
 
-def _signed_by_dify(files: Mapping[str, bytes], time: object) -> bytes:
-    return b"".join(hashlib.sha256(content).digest() for _, content in sorted(files.items())) + str(time).encode()
+def _signed_by_dify(archive: Archive, time: object) -> bytes:
+    return b"".join(hashlib.sha256(content).digest() for content in archive.files.values()) + str(time).encode()
 
 
 def _signature(key: RSAPrivateKey, data: bytes) -> str:
@@ -85,6 +92,6 @@ def _check(key: RSAPublicKey, signature: object, data: bytes) -> None:
             raise InvalidSignature
     except (InvalidSignature, ValueError):
         raise PackagingError(
-            "the signature is not one by this key over these files and paths; the package was changed, "
-            "signed with another key or by another program; do not trust it"
+            "the signature is not one by this key over these files; the package was changed or signed with "
+            "another key; do not trust it"
         ) from None

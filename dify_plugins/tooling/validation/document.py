@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ Loc = tuple[str | int, ...]
 
 _AMBIGUOUS = {"yes", "no", "on", "off"}
 _STRING = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+_MAX_DEPTH = 64
+_Pair = tuple[yaml.Node, yaml.Node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,14 @@ class Document:
         data: mappings, lists and scalars as ``yaml.safe_load`` gives them.
         keys: where each key of a mapping stands, by the way to its value.
         values: where each value stands; a mapping or list stands where its key does.
+        texts: each scalar as it is written, without quotes.
     """
 
     path: Path
     data: Any
     keys: dict[Loc, Place]
     values: dict[Loc, Place]
+    texts: dict[Loc, str]
 
     def place(self, loc: Loc, *, of_key: bool = False) -> Place:
         """Where ``loc`` stands; for a thing that is not there, the nearest thing around it."""
@@ -44,27 +50,55 @@ class Document:
         return self.place(loc, of_key=of_key).problem(what, remedy=remedy, allowed=allowed)
 
 
+def read_text(path: Path) -> str | Problem:
+    """A text file, or why it cannot be read."""
+    try:
+        content = path.read_bytes()
+        return content.decode()
+    except FileNotFoundError:
+        return Place(path).problem("the file is missing", remedy="create it, or correct the path to it")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        return Place(path, line).problem("the file is not UTF-8", remedy="save it as UTF-8")
+    except OSError as error:
+        what = f"the file cannot be read: {error.strerror}"
+        return Place(path).problem(what, remedy="put a file in its place that can be read")
+
+
 def read(path: Path) -> tuple[Document | None, list[Problem]]:
     """Read a YAML file; no document where it is not there, no YAML, or says a thing twice."""
+    text = read_text(path)
+    if isinstance(text, Problem):
+        return None, [text]
+    reading = _Reading(path)
     try:
-        text = path.read_bytes().decode()
+        _refuse_depth(text)
         node = yaml.compose(text, yaml.CSafeLoader)
-    except FileNotFoundError:
-        return None, [Place(path).problem("the file is missing", remedy="create it, or correct the path to it")]
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        return None, [Place(path, line).problem("the file is not UTF-8", remedy="save it as UTF-8")]
+        data = None if node is None else reading.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
         return None, [place.problem(f"this is not YAML: {error.problem or error.context}", remedy="correct it")]
     except yaml.YAMLError as error:
-        return None, [Place(path).problem(f"this is not YAML: {error}", remedy="correct it")]
+        what = f"this is not YAML: {' '.join(str(error).split())}"
+        return None, [Place(path).problem(what, remedy="correct it")]
     if node is None:
         return None, [Place(path).problem("the file is empty", remedy="write the declaration it stands for")]
-    reading = _Reading(path)
-    data = reading.value(node, ())
-    return (None if reading.problems else Document(path, data, reading.keys, reading.values)), reading.problems
+    document = Document(path, data, reading.keys, reading.values, reading.texts)
+    return (None if reading.problems else document), reading.problems
+
+
+def _refuse_depth(text: str) -> None:
+    """Say no before a parser that calls itself at every level runs out of stack.
+
+    Raises:
+        yaml.MarkedYAMLError: at the place where it gets too deep.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"over {_MAX_DEPTH} levels of nesting", problem_mark=event.start_mark)
 
 
 @dataclass(slots=True)
@@ -74,6 +108,7 @@ class _Reading:
     path: Path
     keys: dict[Loc, Place] = field(default_factory=dict)
     values: dict[Loc, Place] = field(default_factory=dict)
+    texts: dict[Loc, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     scalars: yaml.constructor.SafeConstructor = field(default_factory=yaml.constructor.SafeConstructor)
     open: set[int] = field(default_factory=set)
@@ -82,6 +117,7 @@ class _Reading:
         place = self.place(node)
         self.values[loc] = place
         if isinstance(node, yaml.ScalarNode):
+            self.texts[loc] = node.value
             return self.scalar(node, place)
         self.values[loc] = self.keys.get(loc, place)
         if id(node) in self.open:
@@ -97,7 +133,7 @@ class _Reading:
 
     def mapping(self, node: yaml.Node, loc: Loc) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
+        for key_node, value_node in [*_own(node), *self.merged(node)]:
             place = self.place(key_node)
             if not isinstance(key_node, yaml.ScalarNode) or self.scalar(key_node, place) is None:
                 self.problems.append(place.problem("a key is not a word", remedy="write a word before the colon"))
@@ -111,16 +147,43 @@ class _Reading:
             found[key] = self.value(value_node, (*loc, key))
         return found
 
+    def merged(self, node: yaml.Node) -> list[_Pair]:
+        """What ``<<`` brings from other mappings; keys that the mapping has itself win."""
+        known = {key.value for key, _ in _own(node)}
+        found: list[_Pair] = []
+        for key_node, value in node.value:
+            if key_node.tag != _MERGE:
+                continue
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(source, yaml.MappingNode) or id(source) in self.open:
+                    what, remedy = "<< names no other mapping", "name one by its anchor, or write the keys out"
+                    self.problems.append(self.place(key_node).problem(what, remedy=remedy))
+                    continue
+                self.open.add(id(source))
+                pairs = [pair for pair in [*_own(source), *self.merged(source)] if pair[0].value not in known]
+                self.open.discard(id(source))
+                known |= {key.value for key, _ in pairs}
+                found += pairs
+        return found
+
     def scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
         # Dify's Go side reads YAML 1.2, where these are words; its Python side reads YAML 1.1, where they are booleans.
         if not node.style and node.value.lower() in _AMBIGUOUS and node.tag != _STRING:
             what = f"{node.value} is a word to one part of Dify and a boolean to another"
             self.problems.append(place.problem(what, remedy=f"write true or false, or '{node.value}' in quotes"))
         try:
-            return self.scalars.construct_object(node)
+            value = self.scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             self.problems.append(place.problem(f"{shown(node.value)} cannot be read: {error}", remedy="quote it"))
             return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self.problems.append(place.problem(f"{node.value} is no number that JSON has", remedy="write a number"))
+        return value
 
     def place(self, node: yaml.Node) -> Place:
         return Place(self.path, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _own(node: yaml.Node) -> list[_Pair]:
+    """What a mapping says itself."""
+    return [(key, value) for key, value in node.value if key.tag != _MERGE]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from dify_plugins.tooling.packed import packed_files
+from dify_plugins.tooling.packed import IGNORE_FILE, packed_files
 from dify_plugins.tooling.validation.declarations.agent import Strategy, StrategyProvider
 from dify_plugins.tooling.validation.declarations.endpoint import Endpoint, EndpointGroup
 from dify_plugins.tooling.validation.declarations.manifest import Manifest
 from dify_plugins.tooling.validation.declarations.model import Model, ModelProvider
 from dify_plugins.tooling.validation.declarations.tool import Tool, ToolProvider
-from dify_plugins.tooling.validation.document import Document, Loc, read
+from dify_plugins.tooling.validation.document import Document, Loc, read, read_text
 from dify_plugins.tooling.validation.problem import Problem, shown
 from dify_plugins.tooling.validation.python_source import Sources
 from dify_plugins.tooling.validation.schema import Declaration, check
 
 MANIFEST = "manifest.yaml"
+REQUIREMENTS = "requirements.txt"
 D = TypeVar("D", bound=Declaration)
 
 
@@ -53,6 +54,28 @@ class Plugin:
     models: list[Declared[Model]] = field(default_factory=list)
 
     @property
+    def documents(self) -> list[Document]:
+        """All that is declared."""
+        groups: tuple[Sequence[Declared[Any]], ...] = (
+            *(self.tool_providers, self.tools, self.endpoint_groups, self.endpoints),
+            *(self.strategy_providers, self.strategies, self.model_providers, self.models),
+        )
+        return [self.manifest.document, *(declared.document for group in groups for declared in group)]
+
+    @property
+    def source_files(self) -> list[str]:
+        """The Python files behind what is declared, as it names them."""
+        extras = [
+            *(tools.value.extra for tools in self.tool_providers),
+            *(tool.value.extra for tool in self.tools),
+            *(endpoint.value.extra for endpoint in self.endpoints),
+            *(strategy.value.extra for strategy in self.strategies),
+        ]
+        models = [provider.value.extra.python for provider in self.model_providers]
+        of_models = [name for found in models for name in (found.provider_source, *found.model_sources)]
+        return [*(extra.python.source for extra in extras), *of_models]
+
+    @property
     def id(self) -> str:
         """``author/name``."""
         return f"{self.manifest.value.author}/{self.manifest.value.name}"
@@ -62,7 +85,8 @@ def load(folder: Path) -> tuple[Plugin | None, list[Problem]]:
     """Read the manifest and every document it leads to; no plugin where the manifest cannot be read."""
     loading = _Loading(folder)
     manifest = loading.document(folder / MANIFEST, Manifest)
-    if manifest is None:
+    loading.texts(IGNORE_FILE, REQUIREMENTS)
+    if manifest is None or loading.problems:
         return None, loading.problems
     plugin = Plugin(folder, manifest, packed_files(folder), Sources(folder))
     files = manifest.value.plugins
@@ -98,6 +122,11 @@ class _Loading:
         value, problems = check(document, model)
         self.problems += problems
         return Declared(document, value) if value else None
+
+    def texts(self, *names: str) -> None:
+        """Files that rules read as texts, where they are there."""
+        found = [read_text(self.folder / name) for name in names if (self.folder / name).is_file()]
+        self.problems += [problem for problem in found if isinstance(problem, Problem)]
 
     def named(self, owner: Document, at: Loc, paths: Iterable[str] | None, model: type[D]) -> list[Declared[D]]:
         """The documents a list in ``owner`` names."""

@@ -21,6 +21,31 @@ class Import:
     line: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a class is made of.
+
+    Attributes:
+        classes: the class and its bases of the folder, nearest first.
+        others: dotted names of its bases from elsewhere.
+    """
+
+    classes: list[ast.ClassDef]
+    others: set[str]
+
+    def lacks(self, methods: frozenset[str]) -> set[str]:
+        """Of ``methods`` and of its own abstract ones, those that nobody wrote."""
+        wanted, written = set(methods), set[str]()
+        for part in self.classes:
+            for node in part.body:
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    is_abstract = any("abstract" in ast.unparse(decorator) for decorator in node.decorator_list)
+                    (wanted if is_abstract else written).add(node.name)
+                elif isinstance(node, ast.Assign):
+                    written |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        return wanted - written
+
+
 class Sources:
     """The Python files of a folder, parsed when asked for, each once."""
 
@@ -34,7 +59,7 @@ class Sources:
         if path not in self._trees and file.is_file():
             try:
                 self._trees[path] = _parsed(file.read_bytes())
-            except (SyntaxError, ValueError) as error:
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 line = getattr(error, "lineno", None) or 1
                 column = getattr(error, "offset", None) or 1
                 what = f"this is not Python: {getattr(error, 'msg', error)}"
@@ -52,48 +77,53 @@ class Sources:
         tree = self.tree(path)
         if not isinstance(tree, ast.Module):
             return {}
-        classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        imported = _imported(tree, path)
-        found = {name: self._base_of_class(node, imported, path, bases, ()) for name, node in classes.items()}
-        found |= {name: self._base(whole, bases, ()) for name, whole in imported.items() if whole.split(".")[0] != SDK}
-        return {name: base for name, base in found.items() if base}
+        defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        imported = {name for name, whole in _imported(tree, path).items() if whole.split(".")[0] != SDK}
+        found = {}
+        for name in sorted(defined | imported):
+            of_sdk = {whole.split(".")[-1] for whole in self.lineage(path, name).others if whole.split(".")[0] == SDK}
+            if known := of_sdk & bases:
+                found[name] = min(known)
+        return found
 
-    def _base(self, whole: str, bases: frozenset[str], seen: tuple[str, ...]) -> str | None:
-        """The class of the SDK that the class with the dotted name ``whole`` is or derives from."""
-        *modules, name = whole.split(".")
-        if whole.split(".")[0] == SDK:
-            return name if name in bases else None
-        file = PurePosixPath(*modules)
-        for path in (file.with_suffix(".py"), file / "__init__.py") if modules and whole not in seen else ():
-            tree = self.tree(path)
-            if isinstance(tree, ast.Module):
-                imported = _imported(tree, path)
-                for node in tree.body:
-                    if isinstance(node, ast.ClassDef) and node.name == name:
-                        return self._base_of_class(node, imported, path, bases, (*seen, whole))
-                return self._base(imported[name], bases, (*seen, whole)) if name in imported else None
-        return None
+    def lineage(self, path: PurePosixPath, name: str) -> Lineage:
+        """The class that a file calls ``name``, with all it derives from."""
+        found = Lineage([], set())
+        waiting, seen = [f"{_module(path)}.{name}"], set[str]()
+        while waiting:
+            whole = waiting.pop(0)
+            if whole in seen:
+                continue
+            seen.add(whole)
+            module, _, name = whole.rpartition(".")
+            at = self.module(module)
+            tree = self.tree(at) if at else None
+            if at is None or not isinstance(tree, ast.Module):
+                found.others.add(whole)
+                continue
+            imported = _imported(tree, at)
+            node = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+            if node:
+                found.classes.append(node)
+                for base in map(_dotted, node.bases):
+                    head, dot, rest = base.partition(".")
+                    waiting.append(f"{imported.get(head) or f'{module}.{head}'}{dot}{rest}")
+            elif name in imported:
+                waiting.append(imported[name])
+        return found
 
-    def _base_of_class(
-        self,
-        node: ast.ClassDef,
-        imported: dict[str, str],
-        path: PurePosixPath,
-        bases: frozenset[str],
-        seen: tuple[str, ...],
-    ) -> str | None:
-        for expression in node.bases:
-            head, _, rest = _dotted(expression).partition(".")
-            whole = imported.get(head) or f"{_module(path)}.{head}"
-            if found := self._base(f"{whole}.{rest}" if rest else whole, bases, seen):
-                return found
-        return None
+    def module(self, name: str) -> PurePosixPath | None:
+        """The file of the folder's own module ``a.b``."""
+        path = PurePosixPath(*name.split("."))
+        return next((file for file in (PurePosixPath(f"{path}.py"), path / "__init__.py") if self.tree(file)), None)
 
 
 @lru_cache(maxsize=512)
 def _parsed(content: bytes) -> ast.Module:
     """Plugins have files in common; nobody changes a tree."""
-    return ast.parse(content)
+    tree = ast.parse(content)
+    compile(content, "<source>", "exec", dont_inherit=True)  # finds what no syntax tree shows, as a stray return
+    return tree
 
 
 def _dotted(node: ast.expr) -> str:
@@ -124,14 +154,33 @@ def _imported(tree: ast.Module, path: PurePosixPath) -> dict[str, str]:
 
 def imports(tree: ast.Module) -> Iterator[Import]:
     """The absolute imports of a file; those for type checkers only do not count."""
+    for node in statements(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield Import(node.module, node.lineno)
+
+
+def statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every node of a file but for what only type checkers read."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
             continue
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield Import(node.module, node.lineno)
+        yield node
         waiting += ast.iter_child_nodes(node)
+
+
+def names(tree: ast.Module) -> set[str] | None:
+    """What other files can import from a file; none where it cannot be told without running it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+    return None if found & {"*", "__getattr__"} else found

@@ -85,6 +85,10 @@ def _present(data: Any, loc: Loc, *, extra: bool) -> Loc:
 
 def _finding(document: Document, model: type[Declaration], at: Loc, inside: Loc, error: ErrorDetails) -> Problem:
     loc = (*at, *inside)
+    if error["loc"][-1] == "[key]":
+        words = next(spot.words for spot in _spots_at(model, inside[:-1], of_keys=True) if spot.words)
+        what = f"the key is {shown(inside[-1])}"
+        return document.problem(loc, what, allowed=words, remedy="rename it", of_key=True)
     name = _named(loc)
     words = next((spot.words for spot in _spots_at(model, inside) if spot.words), "")
     kind, value = error["type"], error["input"]
@@ -137,11 +141,14 @@ def _spots(annotation: Any, words: str = "") -> list[_Spot]:
     return [_Spot(annotation, words)]
 
 
-def _spots_at(model: type[BaseModel], loc: Loc) -> list[_Spot]:
-    """What is allowed at ``loc``."""
+def _spots_at(model: type[BaseModel], loc: Loc, *, of_keys: bool = False) -> list[_Spot]:
+    """What is allowed at ``loc``, or for the keys of the mapping there."""
     spots = [_Spot(model, "")]
     for step in loc:
         spots = [inner for spot in spots for inner in _step(spot.annotation, step)]
+    if of_keys:
+        mappings = (spot.annotation for spot in spots if get_origin(spot.annotation) is dict)
+        return [key for mapping in mappings for key in _spots(get_args(mapping)[0])]
     return spots
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from llmflow.errors import InvalidInputError, NotFoundError
 from llmflow.korean import count_tokens, normalize
 from llmflow.models.embedder import Embedded
+from llmflow.models.serving import excerpt
 from llmflow.retrieval.texts import TextRanking
 from llmflow.schema import RerankMode
 from llmflow.server.auth import Reader
@@ -61,7 +62,7 @@ async def rerank(request: Request, caller: Reader, body: RerankRequest) -> Respo
     """
     model = body.model or MODEL
     if model not in _MODES:
-        raise NotFoundError(f"there is no model {model!r}; allowed: {', '.join(_MODES)}", param="model")
+        raise NotFoundError(f"there is no model {excerpt(model)!r}; allowed: {', '.join(_MODES)}", param="model")
     texts = [document.text if isinstance(document, RerankDocument) else document for document in body.documents]
     runtime = request.app.state.runtime
     scope = caller.scope
@@ -89,13 +90,15 @@ async def rerank(request: Request, caller: Reader, body: RerankRequest) -> Respo
 async def embed(request: Request, caller: Reader, body: EmbeddingsRequest) -> Response:
     """Vectors of the caller's own texts, by the embedder of the stored documents."""
     if body.model != MODEL:
-        raise NotFoundError(f"there is no model {body.model!r}; the only one is {MODEL!r}", param="model")
+        raise NotFoundError(f"there is no model {excerpt(body.model)!r}; the only one is {MODEL!r}", param="model")
     texts = [body.input] if isinstance(body.input, str) else body.input
-    if not 1 <= len(texts) <= _MOST_TEXTS or not all(map(normalize, texts)):
+    if not 1 <= len(texts) <= _MOST_TEXTS:
         raise InvalidInputError(
-            f"input must be a text or 1 to {_MOST_TEXTS:,} texts, none of them empty; it has {len(texts):,}",
-            param="input",
+            f"input must be a text or 1 to {_MOST_TEXTS:,} texts; it has {len(texts):,}", param="input"
         )
+    if (empty := next((at for at, text in enumerate(texts) if not normalize(text)), None)) is not None:
+        where = "input" if isinstance(body.input, str) else f"input[{empty}]"
+        raise InvalidInputError(f"{where} has no visible character; leave it out", param="input")
     runtime = request.app.state.runtime
     embedded: Embedded = await in_worker(request, caller.scope, runtime.embed, texts)
     width = embedded.dense.shape[1]

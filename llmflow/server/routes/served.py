@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from llmflow.errors import InvalidInputError, LLMFlowError, NotFoundError
 from llmflow.korean import count_tokens
 from llmflow.models.gateway import Gateway, ServedModel, TokenCount
+from llmflow.models.serving import excerpt
 from llmflow.server.auth import Reader
 from llmflow.server.foreign_forms import ModelList
 from llmflow.server.forms import TokenizeRequest, TokenizeResponse
@@ -111,7 +112,7 @@ async def _told(request: Request, model: str, prompt: dict[str, Any]) -> TokenCo
 def no_endpoint(model: str) -> NotFoundError:
     """The error of a model that only an endpoint could serve."""
     return NotFoundError(
-        f"there is no model {model!r}; the only one is {MODEL!r}, as llm.base_url is not set", param="model"
+        f"there is no model {excerpt(model)!r}; the only one is {MODEL!r}, as llm.base_url is not set", param="model"
     )
 
 
@@ -127,7 +128,8 @@ def _texts(prompt: dict[str, Any]) -> Iterator[str]:
             case str(text):
                 yield text
             case list(parts):
-                yield from (part["text"] for part in parts if isinstance(part, dict) and "text" in part)
+                texts = (part.get("text") for part in parts if isinstance(part, dict))
+                yield from (text for text in texts if isinstance(text, str))
         if calls := message.get("tool_calls"):
             yield json.dumps(calls, ensure_ascii=False)
     if tools := prompt.get("tools"):

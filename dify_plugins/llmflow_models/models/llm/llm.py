@@ -29,11 +29,11 @@ from dify_plugin.entities.model.message import AssistantPromptMessage, PromptMes
 from dify_plugin.errors.model import InvokeBadRequestError, InvokeError
 from llmflow_client.credentials import Credentials
 from llmflow_client.server import Server
-from llmflow_client.tokens import estimated_tokens
 from models.failures import PlainFailures, validation
 from models.llm.completion import Completion
 from models.llm.messages import openai_messages, openai_tools
 from models.llm.parameters import parameter_rules, request_fields, tool_choice
+from models.tokens import estimated_tokens
 
 log = logging.getLogger(__name__)
 log.addHandler(plugin_logger_handler)
@@ -76,8 +76,8 @@ class LLMFlowLargeLanguageModel(PlainFailures, LargeLanguageModel):
             body |= {"tools": openai_tools(tools), "tool_choice": tool_choice(model_parameters)}
         if stop:
             body["stop"] = stop
-        completion = Completion(checked, self._wrap_thinking_by_reasoning_content)
         server = Server(checked)
+        completion = Completion(server, self._wrap_thinking_by_reasoning_content)
         if stream:
             return self._streamed(model, server, body, completion)
         text = completion.take(server.post("/v1/chat/completions", body, "choices"))

@@ -53,7 +53,7 @@ def parameter_rules(max_model_len: int | None) -> list[ParameterRule]:
             "label": {"en_US": "Tool choice · 도구 선택"},
             "help": {
                 "en_US": "auto, none, required, or the name of the tool that must be called."
-                " 반드시 불러야 할 도구가 있으면 그 이름을 적습니다."
+                " 반드시 호출할 도구가 있으면 그 이름을 적습니다."
             },
         },
         {

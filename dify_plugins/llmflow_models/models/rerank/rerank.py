@@ -23,6 +23,8 @@ log.addHandler(plugin_logger_handler)
 _STAGES = ("llmflow", "llm", "cross_encoder", "none")
 """All that are configured, or one of them alone."""
 _CONTEXT = 8192
+_SHOWN = 500
+"""Characters of the reason why a stage failed."""
 
 
 class LLMFlowRerankModel(PlainFailures, RerankModel):
@@ -85,4 +87,5 @@ def _ranked(
         RerankDocument(index=each["index"], text=docs[each["index"]], score=each["relevance_score"])
         for each in answer["results"]
     ]
-    return ranked, [f"{each['stage']}: {each['reason']}" for each in answer["llmflow"]["degradations"]]
+    degradations = answer["llmflow"]["degradations"]
+    return ranked, [f"{each['stage']}: {each['reason']}"[:_SHOWN] for each in degradations]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,17 +16,19 @@ from dify_plugin.entities.model.text_embedding import EmbeddingUsage, TextEmbedd
 from dify_plugin.errors.model import InvokeBadRequestError
 from llmflow_client.credentials import Credentials
 from llmflow_client.server import MOST_BYTES, Server
-from llmflow_client.tokens import estimated_tokens
 from models.failures import PlainFailures, validation
+from models.tokens import estimated_tokens
 
 MODEL = "llmflow"
 _CONTEXT = 8192
 _BATCH = 32
 """Texts of a request to the server, and of a call by Dify: 32 vectors of 4,096 numbers are 3 MB of JSON."""
+_BLANK = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*")
+"""White space and the invisible characters that the server takes away."""
 
 
 class LLMFlowTextEmbeddingModel(PlainFailures, TextEmbeddingModel):
-    """The server has one embedder, which treats queries and documents alike."""
+    """The server has one embedder. It embeds every text as a document: ``embedder.query_prefix`` is put before none."""
 
     def _invoke(
         self,
@@ -71,7 +74,7 @@ def _embedded(credentials: Credentials, model: str, texts: list[str]) -> tuple[l
     if model != MODEL:
         raise InvokeBadRequestError(credentials.say("unknown_model", model=model, served=MODEL))
     for number, text in enumerate(texts, 1):
-        if not text.strip():
+        if _BLANK.fullmatch(text):
             raise InvokeBadRequestError(credentials.say("empty_text", number=number))
     server = Server(credentials)
     vectors: list[list[float]] = []

@@ -16,6 +16,14 @@ Path = Annotated[
     str,
     Field(pattern=r"^[a-zA-Z0-9_*][a-zA-Z0-9_*./-]*$", max_length=128, description="a path inside the plugin's folder"),
 ]
+PythonFile = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_./-]*\.py$",
+        max_length=128,
+        description="a Python file inside the plugin's folder, e.g. tools/search.py",
+    ),
+]
 Author = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$", description="1 to 64 of the characters a-z, 0-9, _ and -")]
 PluginName = Annotated[
     str, Field(pattern=r"^[a-z0-9_-]{1,128}$", description="1 to 128 of the characters a-z, 0-9, _ and -")
@@ -91,7 +99,7 @@ class LocalizedIcon(Declaration):
 class PythonSource(Declaration):
     """The Python file behind a declaration."""
 
-    source: Path
+    source: PythonFile
 
 
 class Extra(Declaration):

@@ -17,7 +17,7 @@ class Endpoint(Declaration):
     path: Annotated[
         str,
         Field(
-            pattern=r"^(/([a-zA-Z0-9_.-]+|<((string|int|float|path|uuid):)?[a-z_]+>))+$",
+            pattern=r"^(/([a-zA-Z0-9_.-]+|<((string|int|float|path|uuid):)?[a-zA-Z_][a-zA-Z0-9_]*>))+$",
             description="a path that begins with /, e.g. /retrieval or /documents/<id>",
         ),
     ]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from dify_plugins.tooling.validation.schema import Declaration
 
 Type = Literal["string", "number", "integer", "boolean", "object", "array", "null"]
@@ -37,3 +39,5 @@ class OutputSchema(Declaration):
     required: list[str] | None = None
     title: str | None = None
     description: str | None = None
+    additionalProperties: bool | JsonSchema | None = None
+    dialect: str | None = Field(default=None, alias="$schema")

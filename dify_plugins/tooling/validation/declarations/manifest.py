@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -50,7 +50,7 @@ class Permissions(Declaration):
 class Resource(Declaration):
     """What a plugin needs to run."""
 
-    memory: Annotated[int, Field(gt=0, description="bytes, e.g. 268435456")]
+    memory: Annotated[int, Field(ge=1 << 20, description="bytes, e.g. 268435456")]
     permission: Permissions | None = None
 
 
@@ -67,9 +67,7 @@ class Runner(Declaration):
     """How a plugin is started."""
 
     language: Literal["python"]
-    version: Annotated[
-        str, Field(pattern=r"^3\.[0-9]{1,2}$", description="the Python of the plugin, e.g. '3.12', quoted")
-    ]
+    version: Annotated[Literal["3.12"], Field(description="the one Python that Dify has, quoted")]
     entrypoint: Annotated[
         str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,255}$", description="a module without .py, e.g. main")
     ]
@@ -99,6 +97,6 @@ class Manifest(Declaration):
     plugins: Extensions
     meta: Meta
     tags: list[Literal[Tag, "agent", "trigger"]] = Field(default_factory=list)
-    created_at: Annotated[datetime, Field(description="a time with its zone, e.g. 2026-11-21T00:00:00Z")]
+    created_at: Annotated[datetime | date | str, Field(description="a time with its zone, e.g. 2026-11-21T00:00:00Z")]
     privacy: Annotated[str, Field(min_length=1, description="PRIVACY.md or an address")]
     repo: Url | None = None

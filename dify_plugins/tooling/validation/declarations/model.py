@@ -15,6 +15,7 @@ from dify_plugins.tooling.validation.declarations.common import (
     Number,
     Option,
     Path,
+    PythonFile,
     Text,
     Url,
 )
@@ -115,8 +116,8 @@ class PredefinedModels(Declaration):
 class ModelSources(Declaration):
     """The Python files of a model provider."""
 
-    provider_source: Path
-    model_sources: Annotated[list[Path], Field(min_length=1, description="a list of Python files")]
+    provider_source: PythonFile
+    model_sources: Annotated[list[PythonFile], Field(min_length=1, description="a list of Python files")]
 
 
 class ModelExtra(Declaration):

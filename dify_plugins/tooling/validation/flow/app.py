@@ -48,10 +48,15 @@ class Dependency(Part):
     current_identifier: str | None = None
 
 
+VariableName = Annotated[
+    str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", description="letters, digits and _, no digit first")
+]
+
+
 class EnvironmentVariable(Part):
     """A value that an administrator sets for the app."""
 
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+    name: VariableName
     value_type: Literal["string", "number", "secret"]
     value: str | Number
     id: str | None = None
@@ -62,7 +67,7 @@ class EnvironmentVariable(Part):
 class ConversationVariable(Part):
     """A value that a conversation keeps."""
 
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+    name: VariableName
     value_type: Literal[
         "string",
         "number",

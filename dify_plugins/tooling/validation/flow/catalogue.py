@@ -33,9 +33,14 @@ class Catalogue:
 def plugin_folders(root: Path) -> Iterator[Path]:
     """The folders below ``root`` with a manifest, but for a bundle's."""
     for manifest in sorted(root.glob(f"*/{MANIFEST}")):
-        document, _ = read(manifest)
-        if document is None or not isinstance(document.data, dict) or document.data.get("type") != "bundle":
+        if not is_bundle(manifest.parent):
             yield manifest.parent
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the manifest of ``folder`` says that it is a bundle."""
+    document, _ = read(folder / MANIFEST)
+    return document is not None and isinstance(document.data, dict) and document.data.get("type") == "bundle"
 
 
 def catalogue(root: Path) -> Catalogue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dify_plugins.tooling.validation.document import Document, Loc, read
 from dify_plugins.tooling.validation.flow.app import App, Edge, Node
@@ -54,6 +54,11 @@ class Flow:
     def of(self, model: type[N]) -> list[tuple[FlowNode, N]]:
         """The nodes of one type."""
         return [(node, node.data) for node in self.nodes if isinstance(node.data, model)]
+
+    def data(self, node: FlowNode) -> dict[str, Any]:
+        """What a node says, as it stands in the file."""
+        found: dict[str, Any] = self.document.data["workflow"]["graph"]["nodes"][node.at[-1]]["data"]
+        return found
 
     @property
     def edges(self) -> list[Edge]:

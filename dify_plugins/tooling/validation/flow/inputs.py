@@ -11,6 +11,7 @@ from dify_plugins.tooling.validation.document import Loc
 from dify_plugins.tooling.validation.flow.flow import Flow
 from dify_plugins.tooling.validation.flow.nodes.plugins import ToolInput
 from dify_plugins.tooling.validation.problem import Problem, listed, meant, shown
+from dify_plugins.tooling.validation.rules.values import within
 
 _CONSTANTS: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -77,10 +78,6 @@ class Inputs:
                 values = [option.value for option in parameter.options]
                 remedy = meant(value, values, "choose one of them")
                 yield self.flow.document.problem(loc, what, allowed=listed(values), remedy=remedy)
-            elif isinstance(value, int | float) and not _within(value, parameter):
+            elif isinstance(value, int | float) and not within(value, parameter.min, parameter.max):
                 allowed = f"{parameter.min} to {parameter.max}"
                 yield self.flow.document.problem(loc, what, allowed=allowed, remedy="change it")
-
-
-def _within(value: int | float, parameter: ToolParameter | StrategyParameter) -> bool:
-    return (parameter.min is None or value >= parameter.min) and (parameter.max is None or value <= parameter.max)

@@ -21,7 +21,7 @@ _FIXED: dict[type[nodes.NodeData], set[str]] = {
     nodes.IterationStart: set(),
     nodes.KnowledgeRetrieval: {"result", "files"},
 }
-_ERROR = {"error_message", "error_type"}
+ERROR = {"error_message", "error_type"}
 SYSTEM = {"files", "user_id", "app_id", "workflow_id", "workflow_run_id", "timestamp"}
 SYSTEM_OF_CHAT = SYSTEM | {"query", "conversation_id", "dialogue_count"}
 
@@ -29,7 +29,7 @@ SYSTEM_OF_CHAT = SYSTEM | {"query", "conversation_id", "dialogue_count"}
 def outputs(node: FlowNode, catalogue: Catalogue) -> set[str] | None:
     """The variables of a node; none where a plugin of others decides them."""
     names = _names(node.data, catalogue)
-    return names | _ERROR if names is not None and node.data.error_strategy else names
+    return names | ERROR if names is not None and node.data.error_strategy else names
 
 
 def _names(data: nodes.NodeData, catalogue: Catalogue) -> set[str] | None:

@@ -26,11 +26,10 @@ Rule = Callable[[Plugin], Iterator[Problem]]
 RULES: tuple[Rule, ...] = (
     manifest.one_provider_of_a_kind,
     manifest.kinds_apart,
-    manifest.versions_agree,
     manifest.authors_agree,
     manifest.names_are_unique,
-    manifest.time_has_a_zone,
-    manifest.entrypoint_exists,
+    manifest.time_is_exact,
+    manifest.entrypoint_runs,
     texts.readme_and_privacy,
     texts.translated_readmes,
     icons.exist_and_are_pictures,
@@ -49,20 +48,28 @@ RULES: tuple[Rule, ...] = (
     models.positions_name_models,
     models.parameter_rules,
     sources.parse,
+    sources.own_imports_exist,
+    sources.names_hide_no_library,
     sources.one_class_each,
+    sources.classes_are_complete,
     sources.models_have_classes,
     permissions.are_asked_for,
+    requirements.can_be_met,
     requirements.sdk_range,
     requirements.imports_are_declared,
     package.has_ignore_file,
     package.has_no_secrets,
-    package.has_no_links,
+    package.needed_files_are_packed,
+    package.has_no_hidden_folders,
+    package.has_no_pyproject,
     package.has_no_compiled_files,
     package.is_small_enough,
 )
 
 
 def problems(plugin: Plugin) -> Iterator[Problem]:
-    """What the rules find."""
-    for rule in RULES:
+    """What the rules find; links come first, as the other rules read what is behind them."""
+    links = list(package.has_no_links(plugin))
+    yield from links
+    for rule in () if links else RULES:
         yield from rule(plugin)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dify_plugins.tooling.validation.declarations.common import Option
 from dify_plugins.tooling.validation.declarations.credentials import Credential
 from dify_plugins.tooling.validation.declarations.model import FormField
 from dify_plugins.tooling.validation.document import Document, Loc
 from dify_plugins.tooling.validation.plugin import Plugin
 from dify_plugins.tooling.validation.problem import Problem, listed, meant, shown
 from dify_plugins.tooling.validation.rules.parameters import scope
+from dify_plugins.tooling.validation.rules.values import Value
 
 _CHOICES = {"select", "radio"}
-_TEXTS = {"text-input", "secret-input", "select", "radio", "switch"}
+_DEFAULTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("text-input", "select", "radio", "switch"), (str,)),
+    "boolean": (bool,),
+}
 
 
 def of_tools(plugin: Plugin) -> Iterator[Problem]:
@@ -63,29 +66,17 @@ def _unique(document: Document, at: Loc, key: str, names: Sequence[str]) -> Iter
 
 def _field(document: Document, at: Loc, name: str, field: Credential | FormField) -> Iterator[Problem]:
     """Options where there is something to choose, and a default of the right kind."""
-    options: Sequence[Option] = field.options or ()
-    values = [option.value for option in options]
-    if field.type in _CHOICES and not options:
-        yield document.problem((*at, "type"), f"{name}: a {field.type} without options", remedy="add options")
-    if options and field.type not in _CHOICES:
-        what = f"{name}: it has options, and its type is {field.type}"
-        yield document.problem((*at, "options"), what, remedy="make it a select, or remove them")
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            what = f"{name}: the option {shown(value)} stands here a second time"
-            yield document.problem((*at, "options", index, "value"), what, remedy="keep one of the two")
-    default = field.default
-    if default is None:
+    if field.type == "secret-input" and field.default is not None:
+        what = f"{name}: a secret with a default"
+        yield document.problem((*at, "default"), what, remedy="remove it; everybody could read it")
         return
-    loc = (*at, "default")
-    if field.type == "secret-input":
-        yield document.problem(loc, f"{name}: a secret with a default", remedy="remove it; everybody could read it")
-    elif field.type in _TEXTS and not isinstance(default, str):
-        what = f"{name}: its default is {shown(default)}, and its type is {field.type}"
-        yield document.problem(loc, what, allowed="a text", remedy="put it in quotes")
-    elif field.type == "boolean" and not isinstance(default, bool):
-        what = f"{name}: its default is {shown(default)}, and its type is boolean"
-        yield document.problem(loc, what, allowed="true or false", remedy="change it")
-    elif field.type in _CHOICES and default not in values:
-        what = f"{name}: its default {shown(default)} is not among its options"
-        yield document.problem(loc, what, allowed=listed(values), remedy=meant(default, values, "choose one"))
+    yield from Value(
+        document=document,
+        at=at,
+        name=name,
+        type=field.type,
+        defaults=_DEFAULTS.get(field.type, (str, int, float, bool)),
+        has_options=field.type in _CHOICES,
+        options=[option.value for option in field.options or ()],
+        default=field.default,
+    ).problems()

@@ -55,6 +55,13 @@ def _picture(file: Path) -> Iterator[Problem]:
     elif not (_is_svg(file) or (file.suffix == ".png" and file.read_bytes().startswith(_PNG))):
         what = f"{file.name} is no picture of its kind"
         yield Place(file).problem(what, allowed="an .svg or a .png file", remedy="save it as one of them")
+    elif file.suffix == ".svg" and _has_script(ElementTree.fromstring(file.read_bytes())):
+        yield Place(file).problem(f"{file.name} holds a script", remedy="save it without scripts and on... attributes")
+
+
+def _has_script(root: ElementTree.Element) -> bool:
+    names = (name for part in root.iter() for name in part.attrib)
+    return any(part.tag.endswith("script") for part in root.iter()) or any(name.startswith("on") for name in names)
 
 
 def _is_svg(file: Path) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from dify_plugins.tooling.validation.document import Document, Loc
 from dify_plugins.tooling.validation.plugin import Declared, Plugin
-from dify_plugins.tooling.validation.problem import Problem, listed, shown
+from dify_plugins.tooling.validation.problem import Place, Problem, listed, shown
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _ALONE = ("models", "agent_strategies")
 
 
@@ -36,14 +41,6 @@ def kinds_apart(plugin: Plugin) -> Iterator[Problem]:
                 what = f"{kind} stands beside {listed(other for other in kinds if other != kind)}"
                 allowed = "tools with endpoints, models alone, agent_strategies alone"
                 yield plugin.manifest.problem(("plugins", kind), what, allowed=allowed, remedy="make a plugin of each")
-
-
-def versions_agree(plugin: Plugin) -> Iterator[Problem]:
-    """The package and the plugin are of one version."""
-    manifest = plugin.manifest.value
-    if manifest.version != manifest.meta.version:
-        what = f"meta.version is {shown(manifest.meta.version)}, but version is {shown(manifest.version)}"
-        yield plugin.manifest.problem(("meta", "version"), what, remedy="write the same version in both")
 
 
 def authors_agree(plugin: Plugin) -> Iterator[Problem]:
@@ -73,20 +70,35 @@ def _repeated(kind: str, names: list[tuple[Document, str]]) -> Iterator[Problem]
             yield document.problem(loc, what, remedy="give each a name of its own")
 
 
-def time_has_a_zone(plugin: Plugin) -> Iterator[Problem]:
-    """The daemon reads times with a zone only."""
-    created = plugin.manifest.value.created_at
-    if created.tzinfo is None:
-        what = f"created_at is {created.isoformat()}, without a zone"
+def time_is_exact(plugin: Plugin) -> Iterator[Problem]:
+    """The daemon reads times as RFC 3339 writes them; PyYAML reads more."""
+    at: Loc = ("created_at",)
+    written = plugin.manifest.document.texts.get(at, "")
+    try:
+        datetime.fromisoformat(written)
+        is_time = True
+    except ValueError:
+        is_time = False
+    if not is_time or not _RFC_3339.fullmatch(written):
+        what = f"created_at is {shown(written)}"
         allowed = "a time with its zone, e.g. 2026-11-21T00:00:00Z"
-        yield plugin.manifest.problem(("created_at",), what, allowed=allowed, remedy="add Z at its end")
+        yield plugin.manifest.problem(at, what, allowed=allowed, remedy="write it in that form")
 
 
-def entrypoint_exists(plugin: Plugin) -> Iterator[Problem]:
-    """The daemon runs ``python -m ENTRYPOINT``."""
+def entrypoint_runs(plugin: Plugin) -> Iterator[Problem]:
+    """The daemon runs ``python -m ENTRYPOINT``, which is to call ``run()`` of the SDK's ``Plugin``."""
     entrypoint = plugin.manifest.value.meta.runner.entrypoint
-    if not (plugin.folder / f"{entrypoint}.py").is_file():
-        what = f"there is no file {entrypoint}.py for the entrypoint {shown(entrypoint)}"
+    path = PurePosixPath(f"{entrypoint}.py")
+    if not (plugin.folder / path).is_file():
+        what = f"there is no file {path} for the entrypoint {shown(entrypoint)}"
         yield plugin.manifest.problem(
             ("meta", "runner", "entrypoint"), what, remedy="create it, or name another module"
         )
+        return
+    tree = plugin.sources.tree(path)
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)] if isinstance(tree, ast.Module) else []
+    if isinstance(tree, ast.Module) and not any(
+        isinstance(call, ast.Attribute) and call.attr == "run" for call in calls
+    ):
+        what = f"{path} calls no run(); the plugin would end as soon as it starts"
+        yield Place(plugin.folder / path).problem(what, remedy="add Plugin(DifyPluginEnv()).run()")

@@ -8,12 +8,28 @@ from collections.abc import Iterator
 from dify_plugins.tooling.validation.document import read
 from dify_plugins.tooling.validation.plugin import Plugin, patterns
 from dify_plugins.tooling.validation.problem import Problem, listed, meant, shown
+from dify_plugins.tooling.validation.rules.values import Value
 
 _PROPERTIES = {
     "llm": ("mode", "context_size"),
     "text-embedding": ("context_size", "max_chunks"),
     "rerank": ("context_size",),
 }
+
+
+_DEFAULTS: dict[str, tuple[type, ...]] = {
+    "float": (int, float),
+    "int": (int,),
+    "string": (str,),
+    "text": (str,),
+    "boolean": (bool,),
+}
+_TEMPLATES = {
+    **dict.fromkeys(("temperature", "top_p", "presence_penalty", "frequency_penalty"), "float"),
+    **dict.fromkeys(("top_k", "max_tokens"), "int"),
+    "json_schema": "text",
+}
+"""Types of parameters that follow a template of Dify."""
 
 
 def methods_have_forms(plugin: Plugin) -> Iterator[Problem]:
@@ -108,6 +124,16 @@ def parameter_rules(plugin: Plugin) -> Iterator[Problem]:
                 what = f"there is another parameter {rule.name}"
                 yield model.problem((*at, "name"), what, remedy="keep one of the two")
             names.add(rule.name)
-            if rule.min is not None and rule.max is not None and rule.min > rule.max:
-                what = f"parameter {rule.name}: min {rule.min} is over max {rule.max}"
-                yield model.problem((*at, "min"), what, remedy="swap them")
+            kind = rule.type or _TEMPLATES.get(rule.use_template or "", "string")
+            yield from Value(
+                document=model.document,
+                at=at,
+                name=f"parameter {rule.name}",
+                type=kind,
+                defaults=_DEFAULTS[kind],
+                has_options=None if kind == "string" else False,
+                options=rule.options,
+                default=rule.default,
+                min=rule.min,
+                max=rule.max,
+            ).problems()

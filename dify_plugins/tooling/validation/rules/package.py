@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
-from dify_plugins.tooling.packed import IGNORE_FILE
-from dify_plugins.tooling.validation.plugin import Plugin
+from dify_plugins.tooling.packed import IGNORE_FILE, left_out_by
+from dify_plugins.tooling.validation.plugin import REQUIREMENTS, Plugin
 from dify_plugins.tooling.validation.problem import Place, Problem
 
 MAX_BYTES = 50 << 20
@@ -60,6 +61,33 @@ def has_no_links(plugin: Plugin) -> Iterator[Problem]:
         if any((plugin.folder / part).is_symlink() for part in (path, *path.parents)):
             remedy = f"put a copy of the file in its place, or add it to {IGNORE_FILE}"
             yield Place(plugin.folder / path).problem(f"{path} is a link", remedy=remedy)
+
+
+def needed_files_are_packed(plugin: Plugin) -> Iterator[Problem]:
+    """What ``.difyignore`` leaves out is not there when the plugin starts."""
+    entrypoint = f"{plugin.manifest.value.meta.runner.entrypoint}.py"
+    named = {document.path.relative_to(plugin.folder).as_posix() for document in plugin.documents}
+    for path in sorted({*named, *plugin.source_files, entrypoint, REQUIREMENTS}):
+        line = left_out_by(plugin.folder, PurePosixPath(path))
+        if line and (plugin.folder / path).is_file():
+            what = f"{path} is left out, and the plugin needs it"
+            yield Place(plugin.folder / IGNORE_FILE, line).problem(what, remedy="take the pattern out")
+
+
+def has_no_hidden_folders(plugin: Plugin) -> Iterator[Problem]:
+    """A folder such as ``.git`` or ``.venv`` is of the machine where the plugin is written."""
+    hidden = {folder for path in plugin.packed for folder in path.parents if folder.name.startswith(".")}
+    for folder in sorted(hidden):
+        what = f"{folder} would be packed"
+        yield Place(plugin.folder / IGNORE_FILE).problem(what, remedy=f"add {folder.name}/ to {IGNORE_FILE}")
+
+
+def has_no_pyproject(plugin: Plugin) -> Iterator[Problem]:
+    """Dify installs by ``pyproject.toml`` where there is one, and passes over ``requirements.txt``."""
+    if PurePosixPath("pyproject.toml") in plugin.packed:
+        what = "Dify would install by pyproject.toml and pass over requirements.txt"
+        remedy = f"write what it requires into {REQUIREMENTS}, and remove it or add it to {IGNORE_FILE}"
+        yield Place(plugin.folder / "pyproject.toml").problem(what, remedy=remedy)
 
 
 def has_no_compiled_files(plugin: Plugin) -> Iterator[Problem]:

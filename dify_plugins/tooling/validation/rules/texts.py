@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from dify_plugins.tooling.validation.plugin import Plugin
-from dify_plugins.tooling.validation.problem import Place, Problem, shown
+from dify_plugins.tooling.validation.problem import Place, Problem, meant, shown
 
 _TEXTS = ("README.md", "PRIVACY.md")
-_TRANSLATION = re.compile(r"README_[a-z]{2}_[A-Za-z]{2,}\.md")
+_KOREAN = "readme/README_ko_KR.md"
+_LANGUAGES = (
+    *("ar_TN", "de_DE", "en_US", "es_ES", "fa_IR", "fr_FR", "hi_IN", "id_ID", "it_IT", "ja_JP", "ko_KR", "nl_NL"),
+    *("pl_PL", "pt_BR", "ro_RO", "ru_RU", "sl_SI", "th_TH", "tr_TR", "uk_UA", "vi_VN", "zh_Hans", "zh_Hant"),
+)
+"""The languages of Dify's pages."""
 
 
 def readme_and_privacy(plugin: Plugin) -> Iterator[Problem]:
@@ -24,15 +29,21 @@ def readme_and_privacy(plugin: Plugin) -> Iterator[Problem]:
         elif not file.read_bytes().strip():
             yield Place(file).problem(f"{name} is empty", remedy="write it; Dify shows it to who installs the plugin")
     privacy = plugin.manifest.value.privacy
-    if not privacy.startswith("https://") and privacy not in packed:
+    if not privacy.startswith("https://") and PurePosixPath(privacy).as_posix() not in packed:
         what = f"privacy is {shown(privacy)}, and there is no such file in the package"
         yield plugin.manifest.problem(("privacy",), what, allowed="PRIVACY.md or an address", remedy="correct the path")
 
 
 def translated_readmes(plugin: Plugin) -> Iterator[Problem]:
     """Dify finds a README in another language by its name only."""
+    known = [f"readme/README_{language}.md" for language in _LANGUAGES]
+    if _KOREAN not in {path.as_posix() for path in plugin.packed}:
+        what = f"{_KOREAN} is not in the package"
+        yield Place(plugin.folder / _KOREAN).problem(what, remedy="write it, for users who read Korean")
     for path in plugin.packed:
-        if path.parts[0] == "readme" and not _TRANSLATION.fullmatch(path.name):
+        if path.parts[0] == "readme" and path.as_posix() not in known:
             what = f"{path.as_posix()} is not found by Dify"
             allowed = "readme/README_ko_KR.md, with the language's code"
-            yield Place(plugin.folder / path).problem(what, allowed=allowed, remedy="rename it")
+            yield Place(plugin.folder / path).problem(
+                what, allowed=allowed, remedy=meant(path.as_posix(), known, "rename it")
+            )

@@ -40,7 +40,7 @@ class Window(Part):
     """How much of a conversation a model is told."""
 
     enabled: bool
-    size: int | None = None
+    size: Annotated[int, Field(ge=1)] | None = None
 
 
 class RolePrefix(Part):

@@ -48,6 +48,17 @@ def connect_nodes(flow: Flow) -> Iterator[Problem]:
             yield flow.document.problem(at, what, remedy="connect the iteration itself")
 
 
+def are_drawn_once(flow: Flow) -> Iterator[Problem]:
+    """Two edges of one way are one too many."""
+    seen: set[tuple[str, str, str]] = set()
+    for index, edge in enumerate(flow.edges):
+        way = (edge.source, edge.sourceHandle, edge.target)
+        if way in seen:
+            what = f"edge {edge.id}: another edge leads from {edge.source} to {edge.target} already"
+            yield flow.document.problem((*EDGES_AT, index), what, remedy="remove one of the two")
+        seen.add(way)
+
+
 def leave_by_handles(flow: Flow) -> Iterator[Problem]:
     """An edge leaves a node by a branch that the node has."""
     for index, edge in enumerate(flow.edges):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dify_plugins.tooling.validation.flow.flow import EDGES_AT, NODES_AT, Flow
+from dify_plugins.tooling.validation.document import Loc
+from dify_plugins.tooling.validation.flow.flow import EDGES_AT, NODES_AT, Flow, FlowNode
 from dify_plugins.tooling.validation.flow.nodes import Answer, End, Iteration, IterationStart, Start
 from dify_plugins.tooling.validation.problem import Problem, listed, shown
 
@@ -61,3 +62,29 @@ def iterations_hold_their_nodes(flow: Flow) -> Iterator[Problem]:
             what = f"node {node.id}: start_node_id is {shown(iteration.start_node_id)}, which is no start inside it"
             loc = (*node.at, "data", "start_node_id")
             yield flow.document.problem(loc, what, allowed=listed(starts), remedy="name an iteration-start node")
+
+
+def inputs_and_outputs_are_sound(flow: Flow) -> Iterator[Problem]:
+    """No name is given twice, and there is something to choose where a user chooses."""
+    for node, start in flow.of(Start):
+        at: Loc = (*node.at, "data", "variables")
+        yield from _twice(flow, node, at, [variable.variable for variable in start.variables])
+        for index, variable in enumerate(start.variables):
+            if variable.type == "select" and not variable.options:
+                what = f"node {node.id}: {variable.variable} is a select without options"
+                yield flow.document.problem((*at, index, "type"), what, remedy="add options")
+    for node, end in flow.of(End):
+        at = (*node.at, "data", "outputs")
+        yield from _twice(flow, node, at, [variable.variable for variable in end.outputs])
+    for index, setting in enumerate(flow.app.workflow.environment_variables):
+        if setting.value_type == "number" and isinstance(setting.value, str):
+            what = f"the number {setting.name} is {shown(setting.value)}"
+            loc = ("workflow", "environment_variables", index, "value")
+            yield flow.document.problem(loc, what, allowed="a number", remedy="write a number without quotes")
+
+
+def _twice(flow: Flow, node: FlowNode, at: Loc, names: list[str]) -> Iterator[Problem]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            what = f"node {node.id}: {shown(name)} stands here a second time"
+            yield flow.document.problem((*at, index, "variable"), what, remedy="keep one of the two")

@@ -18,8 +18,7 @@ _ITEM = {"item", "index"}
 def are_given_upstream(flow: Flow) -> Iterator[Problem]:
     """A variable is one that an earlier node gives, or that Dify or the app has."""
     for node in flow.nodes:
-        data = flow.document.data["workflow"]["graph"]["nodes"][node.at[-1]]["data"]
-        for reference in references(data, (*node.at, "data")):
+        for reference in references(flow.data(node), (*node.at, "data")):
             if isinstance(node.data, Llm) and ".".join(reference.selector) in _PLACEHOLDERS:
                 continue
             yield from _given(flow, node, reference)
