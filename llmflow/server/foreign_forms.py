@@ -51,6 +51,8 @@ class AnyCompletionRequest(BaseModel):
     model: str = Field(description="`llmflow`, or another that `GET /v1/models` lists.", examples=["llmflow"])
     messages: list[dict[str, Any]] = Field(min_length=1)
     stream: bool | None = Field(False, description="Send the answer as events while it is made.")
+    stream_options: Any = Field(None, description="`include_usage` adds an event with the tokens to a stream.")
+    n: Any = Field(None, description="How many answers; `llmflow` gives 1.")
 
 
 class CompletionRequest(BaseModel):

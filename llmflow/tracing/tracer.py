@@ -82,8 +82,8 @@ class Tracer:
     ) -> AbstractContextManager[Observation]:
         """A step, from entering to leaving the context; within another step it becomes its child.
 
-        An exception marks the step as failed and goes on. Its text is kept only if it is an
-        error of LLMFlow; that of a library may quote a document.
+        An exception marks the step as failed and goes on. Its text is kept, masked, only if it
+        is an error of LLMFlow; that of a library may quote a document.
 
         A generator that yields within a step needs :func:`llmflow.tracing.in_own_context`.
 

@@ -214,11 +214,23 @@ CHANGES = [
     change(
         'value: "{{#sys.query#}}"', 'value: "{{sys.query}}"', "'{{sys.query}}' for a variable; write {{#sys.query#}}"
     ),
-    change("varType: number", "varType: string", "> does not compare a string; allowed: contains", "comparison_op"),
+    change(
+        "type: number\n              children",
+        "type: string\n              children",
+        "> does not compare a string",
+        "comparison_op",
+    ),
+    change(
+        '[count, found]\n                  comparison_operator: ">"',
+        "[ask_it, status_code]\n                  comparison_operator: is",
+        "is does not compare a number; allowed: <, =, >",
+        "                  comparison_operator: is",
+    ),
     change('comparison_operator: ">"', "comparison_operator: is", "is does not compare a number; allowed: <, =, >"),
     change(
         "      - {id: e2,",
-        "      - {id: e0, source: begin, sourceHandle: source, target: classify, targetHandle: target}\n      - {id: e2,",
+        "      - {id: e0, source: begin, sourceHandle: source, target: classify, targetHandle: target}\n"
+        "      - {id: e2,",
         "edge e0: another edge leads from begin to classify already",
     ),
     change("options: [hr, it]", "options: []", "department is a select without options", "              type: select"),
@@ -289,6 +301,29 @@ def test_datasets_are_left_to_the_workspace(plugins: Catalogue, tmp_path: Path) 
     assert [problem.what for problem in validate_flow(tmp_path / FILE, plugins)] == [
         "node knowledge: dataset_ids is ['3f0c']"
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{type: mixed, value: '{{#begin.department#}}'}", "'{{#begin.department#}}'"),
+        ("{type: variable, value: [begin, department]}", "['begin', 'department']"),
+    ],
+)
+def test_a_file_is_not_given_as_a_text(given: str, said: str, plugins: Catalogue, tmp_path: Path) -> None:
+    shutil.copy(SAMPLE, tmp_path / FILE)
+    for old, new in (
+        ("          tool_name: retrieve", "          tool_name: ingest_document"),
+        (
+            '            query:\n              type: mixed\n              value: "{{#sys.query#}}"',
+            f"            file: {given}",
+        ),
+    ):
+        Change(FILE, old, new, "").apply(tmp_path)
+    problems = validate_flow(tmp_path / FILE, plugins)
+    message = f"node retrieve: file is {said}; allowed: the variable of a file, with type: variable"
+    line = (tmp_path / FILE).read_text(encoding="utf-8").split("            file: ")[0].count("\n") + 1
+    assert_found(problems, tmp_path / FILE, line, message)
 
 
 @pytest.mark.parametrize("flow", sorted(PLUGINS.glob("apps/*.yml")), ids=lambda flow: flow.name)

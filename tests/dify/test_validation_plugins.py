@@ -89,7 +89,11 @@ def _second_endpoint(folder: Path) -> None:
         (lambda folder: (folder / "broken").symlink_to("nowhere"), "broken", "broken is a link"),
         (_write(".difyignore", "한글".encode("cp949")), ".difyignore", "the file is not UTF-8"),
         (_write("requirements.txt", "httpx".encode("utf-16")), "requirements.txt", "the file is not UTF-8"),
-        (_write("manifest.yaml", "a: " + "[" * 3000 + "]" * 3000), "manifest.yaml", "over 64 levels of nesting"),
+        (
+            _write("manifest.yaml", "a: " + "[" * 3000 + "]" * 3000),
+            "manifest.yaml",
+            "this is nested over 64 levels deep",
+        ),
         (_folder_instead("manifest.yaml"), "manifest.yaml", "the file cannot be read: Is a directory"),
         (_write(".difyignore", "main.py\n"), ".difyignore", "main.py is left out, and the plugin needs it"),
         (_write(".difyignore", "requirements.txt\n"), ".difyignore", "requirements.txt is left out, and"),

@@ -29,7 +29,7 @@ MANIFEST_CHANGES = [
     Change("manifest.yaml", 'version: "3.12"', 'version: "3.13"', "meta.runner.version is '3.13'; allowed: 3.12"),
     Change("manifest.yaml", "memory: 268435456", "memory: 1", "resource.memory is 1; allowed: greater than or equal"),
     Change("manifest.yaml", "memory: 268435456", "memory: .inf", ".inf is no number that JSON has"),
-    Change("manifest.yaml", "    - amd64", "    - !!str \x07", "this is not YAML"),
+    Change("manifest.yaml", "    - amd64", "    - a\x07", "this is not YAML: control characters"),
     Change("manifest.yaml", "privacy: PRIVACY.md", "privacy: PRIVACY.md\n<<: 1", "<< names no other mapping", "<<: 1"),
     Change(
         "manifest.yaml",

@@ -287,14 +287,10 @@ def test_a_client_that_does_not_read_loses_its_place(
     })  # fmt: skip
     with Runtime(settings) as runtime, serving(create_app(runtime)) as url:
         headers = {"Authorization": f"Bearer {runtime.keys.create('acme', ('hr',), Role.READER)[0]}"}
-        raw = httpx.Request("POST", url, json=body_of(stream=True)).content
-        head = (
-            f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\nAuthorization: {headers['Authorization']}"
-        )
-        port = httpx.URL(url).port
-        assert port is not None
-        with socket.create_connection(("127.0.0.1", port)) as mute, httpx.Client(headers=headers) as client:
-            mute.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + raw)
+        with (
+            httpx.Client(headers=headers) as client,
+            client.stream("POST", f"{url}/v1/chat/completions", json=body_of(stream=True)),
+        ):
             for status in (503, 200):
                 deadline = time.monotonic() + 10
                 while client.get(f"{url}/v1/me").status_code != status:

@@ -72,33 +72,32 @@ def read(path: Path) -> tuple[Document | None, list[Problem]]:
         return None, [text]
     reading = _Reading(path)
     try:
-        _refuse_depth(text)
+        if too_deep := _too_deep(path, text):
+            return None, [too_deep]
         node = yaml.compose(text, yaml.CSafeLoader)
         data = None if node is None else reading.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
         return None, [place.problem(f"this is not YAML: {error.problem or error.context}", remedy="correct it")]
-    except yaml.YAMLError as error:
-        what = f"this is not YAML: {' '.join(str(error).split())}"
-        return None, [Place(path).problem(what, remedy="correct it")]
+    except yaml.reader.ReaderError as error:
+        line = text.encode()[: error.position].count(b"\n") + 1
+        return None, [Place(path, line).problem(f"this is not YAML: {error.reason}", remedy="correct it")]
     if node is None:
         return None, [Place(path).problem("the file is empty", remedy="write the declaration it stands for")]
     document = Document(path, data, reading.keys, reading.values, reading.texts)
     return (None if reading.problems else document), reading.problems
 
 
-def _refuse_depth(text: str) -> None:
-    """Say no before a parser that calls itself at every level runs out of stack.
-
-    Raises:
-        yaml.MarkedYAMLError: at the place where it gets too deep.
-    """
+def _too_deep(path: Path, text: str) -> Problem | None:
+    """Said before a parser that calls itself at every level runs out of stack."""
     depth = 0
     for event in yaml.parse(text, yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"over {_MAX_DEPTH} levels of nesting", problem_mark=event.start_mark)
+            what = f"this is nested over {_MAX_DEPTH} levels deep"
+            return Place(path, event.start_mark.line + 1 if event.start_mark else 1).problem(what, remedy="correct it")
+    return None
 
 
 @dataclass(slots=True)

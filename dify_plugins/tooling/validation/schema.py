@@ -85,7 +85,7 @@ def _present(data: Any, loc: Loc, *, extra: bool) -> Loc:
 
 def _finding(document: Document, model: type[Declaration], at: Loc, inside: Loc, error: ErrorDetails) -> Problem:
     loc = (*at, *inside)
-    if error["loc"][-1] == "[key]":
+    if error["loc"][-1:] == ("[key]",):
         words = next(spot.words for spot in _spots_at(model, inside[:-1], of_keys=True) if spot.words)
         what = f"the key is {shown(inside[-1])}"
         return document.problem(loc, what, allowed=words, remedy="rename it", of_key=True)

@@ -10,6 +10,7 @@ from dify_plugins.tooling.validation.declarations.tool import ToolParameter
 from dify_plugins.tooling.validation.document import Loc
 from dify_plugins.tooling.validation.flow.flow import Flow
 from dify_plugins.tooling.validation.flow.nodes.plugins import ToolInput
+from dify_plugins.tooling.validation.flow.outputs import type_of
 from dify_plugins.tooling.validation.problem import Problem, listed, meant, shown
 from dify_plugins.tooling.validation.rules.values import within
 
@@ -24,6 +25,9 @@ _CONSTANTS: dict[str, tuple[type, ...]] = {
     "app-selector": (dict,),
     "array[tools]": (list,),
 }
+
+
+_FILES = {"file", "files"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class Inputs:
         if value is None:
             return
         what = f"node {self.node_id}: {parameter.name} is {shown(value)}"
+        if parameter.type in _FILES and not self._is_file(given):
+            allowed = "the variable of a file, with type: variable"
+            yield self.flow.document.problem(loc, what, allowed=allowed, remedy="name one")
+            return
         if given.type == "mixed" and not isinstance(value, str):
             yield self.flow.document.problem(
                 loc, what, allowed="a text, as the type is mixed", remedy="change one of them"
@@ -81,3 +89,12 @@ class Inputs:
             elif isinstance(value, int | float) and not within(value, parameter.min, parameter.max):
                 allowed = f"{parameter.min} to {parameter.max}"
                 yield self.flow.document.problem(loc, what, allowed=allowed, remedy="change it")
+
+    def _is_file(self, given: ToolInput) -> bool:
+        """Whether a value is a variable that may be a file."""
+        if given.type != "variable" or not isinstance(given.value, list):
+            return False
+        owner, *rest = (str(part) for part in given.value)
+        if len(rest) != 1 or owner not in self.flow.by_id:
+            return True
+        return type_of(self.flow.by_id[owner], rest[0], self.flow.catalogue) in {None, "file", "array[file]"}

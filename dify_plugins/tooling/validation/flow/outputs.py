@@ -21,6 +21,11 @@ _FIXED: dict[type[nodes.NodeData], set[str]] = {
     nodes.IterationStart: set(),
     nodes.KnowledgeRetrieval: {"result", "files"},
 }
+_OF_FIELDS = {
+    **dict.fromkeys(("text-input", "paragraph", "select"), "string"),
+    **{"number": "number", "checkbox": "boolean", "file": "file", "file-list": "array[file]", "json_object": "object"},
+}
+"""Types of variables, by the type of the field that a user fills in."""
 ERROR = {"error_message", "error_type"}
 SYSTEM = {"files", "user_id", "app_id", "workflow_id", "workflow_run_id", "timestamp"}
 SYSTEM_OF_CHAT = SYSTEM | {"query", "conversation_id", "dialogue_count"}
@@ -30,6 +35,23 @@ def outputs(node: FlowNode, catalogue: Catalogue) -> set[str] | None:
     """The variables of a node; none where a plugin of others decides them."""
     names = _names(node.data, catalogue)
     return names | ERROR if names is not None and node.data.error_strategy else names
+
+
+def type_of(node: FlowNode, variable: str, catalogue: Catalogue) -> str | None:
+    """The type of a variable of a node; none where the flow and the plugins do not say it."""
+    match node.data:
+        case nodes.Start(variables=fields):
+            return next((_OF_FIELDS[field.type] for field in fields if field.variable == variable), None)
+        case nodes.Code(outputs=given):
+            return given[variable].type if variable in given else None
+        case nodes.Tool(provider_id=provider, tool_name=name):
+            tool = catalogue.tools.get(provider, {}).get(name)
+            schema = tool.output_schema.properties.get(variable) if tool and tool.output_schema else None
+            return schema.type if schema else None
+        case nodes.Llm() | nodes.Template() if variable in {"text", "output"}:
+            return "string"
+        case _:
+            return None
 
 
 def _names(data: nodes.NodeData, catalogue: Catalogue) -> set[str] | None:

@@ -67,3 +67,12 @@ def _inside(value: Any, at: Loc, selectors: set[str]) -> Iterator[Reference]:
 
 def _is_selector(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)
+
+
+def texts(value: Any, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    """Every text below ``loc``."""
+    if isinstance(value, str):
+        yield loc, value
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        yield from texts(inner, (*loc, step))

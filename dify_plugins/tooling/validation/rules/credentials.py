@@ -74,7 +74,7 @@ def _field(document: Document, at: Loc, name: str, field: Credential | FormField
         document=document,
         at=at,
         name=name,
-        type=field.type,
+        kind=field.type,
         defaults=_DEFAULTS.get(field.type, (str, int, float, bool)),
         has_options=field.type in _CHOICES,
         options=[option.value for option in field.options or ()],

@@ -129,7 +129,7 @@ def parameter_rules(plugin: Plugin) -> Iterator[Problem]:
                 document=model.document,
                 at=at,
                 name=f"parameter {rule.name}",
-                type=kind,
+                kind=kind,
                 defaults=_DEFAULTS[kind],
                 has_options=None if kind == "string" else False,
                 options=rule.options,

@@ -62,7 +62,7 @@ class Parameter:
             document=self.document,
             at=self.at,
             name=f"parameter {found.name}",
-            type=found.type,
+            kind=found.type,
             defaults=_DEFAULTS.get(found.type, ()),
             has_options=found.type == "select",
             options=[option.value for option in found.options or ()],

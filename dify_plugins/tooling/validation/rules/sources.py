@@ -138,11 +138,11 @@ def _names_exist(
     tree = plugin.sources.tree(file) if file else None
     known = names(tree) if isinstance(tree, ast.Module) else None
     folder = PurePosixPath(*module.split("."))
+    modules = {path.stem for path in packed if path.parent == folder}
     for name in wanted:
-        is_module = {folder / name, folder / f"{name}.py"} & packed
-        if known is not None and not is_module and name not in {"*", *known} and not name.startswith("__"):
+        if known is not None and name not in {"*", *known, *modules} and not name.startswith("__"):
             what = f"{module} has no {name}"
-            yield place.problem(what, remedy=meant(name, known, "write it, or correct the name"))
+            yield place.problem(what, remedy=meant(name, known | modules, "write it, or correct the name"))
 
 
 def names_hide_no_library(plugin: Plugin) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ class Value:
 
     Attributes:
         name: as findings begin, e.g. ``parameter top_k``.
-        type: as the file says it.
+        kind: its type, as the file says it.
         defaults: the Python types of a default; none if it may have no default.
         has_options: true if it must have some, false if it must not, none if it may.
     """
@@ -26,7 +26,7 @@ class Value:
     document: Document
     at: Loc
     name: str
-    type: str
+    kind: str
     defaults: tuple[type, ...]
     has_options: bool | None
     options: Sequence[str]
@@ -49,9 +49,9 @@ class Value:
     def _options(self) -> Iterator[Problem]:
         if self.has_options and not self.options:
             remedy = "add options, each with value and label"
-            yield self.problem(("type",), f"a {self.type} without options", remedy=remedy)
+            yield self.problem(("type",), f"a {self.kind} without options", remedy=remedy)
         if self.has_options is False and self.options:
-            what = f"it has options, and its type is {self.type}"
+            what = f"it has options, and its type is {self.kind}"
             yield self.problem(("options",), what, remedy="make it a select, or remove them")
         for index, option in enumerate(self.options):
             if option in self.options[:index]:
@@ -61,9 +61,9 @@ class Value:
     def _default(self, default: str | int | float | bool) -> Iterator[Problem]:
         loc: Loc = ("default",)
         if not self.defaults:
-            yield self.problem(loc, f"it has a default, and its type is {self.type}", remedy="remove it")
+            yield self.problem(loc, f"it has a default, and its type is {self.kind}", remedy="remove it")
         elif type(default) not in self.defaults:
-            what = f"its default is {shown(default)}, and its type is {self.type}"
+            what = f"its default is {shown(default)}, and its type is {self.kind}"
             allowed = listed({_WORDS[kind] for kind in self.defaults})
             yield self.problem(loc, what, allowed=allowed, remedy="change it, or its quotes")
         elif self.options and default not in self.options:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from dify_plugins.tooling.validation.document import Loc
 from dify_plugins.tooling.validation.flow.flow import Flow
 from dify_plugins.tooling.validation.flow.nodes import HttpRequest, KnowledgeRetrieval
+from dify_plugins.tooling.validation.flow.references import texts
 from dify_plugins.tooling.validation.problem import Problem, shown
 from dify_plugins.tooling.validation.rules.package import SECRETS
 
@@ -18,7 +18,7 @@ _VARIABLE = "{{#"
 
 def no_secrets(flow: Flow) -> Iterator[Problem]:
     """Keys come from secret environment variables, which stay empty in the file."""
-    for loc, text in _texts(flow.document.data, ()):
+    for loc, text in texts(flow.document.data, ()):
         if found := SECRETS.search(text):
             what = f"this looks like a key or token: {found.group()[:12]}…"
             yield flow.document.problem(loc, what, remedy="take it from an environment variable of type secret")
@@ -51,11 +51,3 @@ def no_datasets(flow: Flow) -> Iterator[Problem]:
         if data.dataset_ids:
             what = f"node {node.id}: dataset_ids is {shown(data.dataset_ids)}"
             yield flow.document.problem((*node.at, "data", "dataset_ids"), what, allowed="[]", remedy="leave it empty")
-
-
-def _texts(value: Any, loc: Loc) -> Iterator[tuple[Loc, str]]:
-    if isinstance(value, str):
-        yield loc, value
-    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, inner in steps:
-        yield from _texts(inner, (*loc, step))
