@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
 from dify_plugins.tooling.packed import IGNORE_FILE, packed_files
+from dify_plugins.tooling.requirements import FILE as REQUIREMENTS
 from dify_plugins.tooling.validation.declarations.agent import Strategy, StrategyProvider
 from dify_plugins.tooling.validation.declarations.endpoint import Endpoint, EndpointGroup
 from dify_plugins.tooling.validation.declarations.manifest import Manifest
@@ -19,7 +20,6 @@ from dify_plugins.tooling.validation.python_source import Sources
 from dify_plugins.tooling.validation.schema import Declaration, check
 
 MANIFEST = "manifest.yaml"
-REQUIREMENTS = "requirements.txt"
 D = TypeVar("D", bound=Declaration)
 
 

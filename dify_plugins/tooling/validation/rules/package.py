@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from dify_plugins.tooling.packed import IGNORE_FILE, left_out_by
-from dify_plugins.tooling.validation.plugin import REQUIREMENTS, Plugin
+from dify_plugins.tooling.requirements import FILE as REQUIREMENTS
+from dify_plugins.tooling.validation.plugin import Plugin
 from dify_plugins.tooling.validation.problem import Place, Problem
 
 MAX_BYTES = 50 << 20

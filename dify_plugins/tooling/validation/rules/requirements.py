@@ -13,11 +13,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from dify_plugins.tooling.packed import IGNORE_FILE
-from dify_plugins.tooling.validation.plugin import REQUIREMENTS, Plugin
+from dify_plugins.tooling.requirements import FILE, wanted
+from dify_plugins.tooling.validation.plugin import Plugin
 from dify_plugins.tooling.validation.problem import Place, Problem, listed, shown
 from dify_plugins.tooling.validation.python_source import SDK, imports
 
-FILE = REQUIREMENTS
 SDK_RUNS = ("0.7.4", "0.10.2")
 """Versions of the SDK that plugins are tested with: the last for Python 3.11, and the newest."""
 SDK_UNKNOWN = "0.11"
@@ -124,14 +124,11 @@ def lines(plugin: Plugin) -> tuple[list[Line], list[Problem]]:
     found, problems = [], []
     file = plugin.folder / FILE
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        wanted = line.split("#")[0].strip()
-        if not wanted:
-            continue
+    for number, line in wanted(text):
         try:
-            requirement = Requirement(wanted)
+            requirement = Requirement(line)
         except InvalidRequirement:
-            what = f"{shown(wanted)} is no requirement"
+            what = f"{shown(line)} is no requirement"
             problems.append(Place(file, number).problem(what, allowed="name>=1,<2", remedy="correct it"))
             continue
         if not requirement.specifier:
