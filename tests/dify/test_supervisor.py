@@ -274,6 +274,34 @@ def test_a_call_that_comes_in_pieces_is_put_together(plugin: PluginProcess) -> N
     ]
 
 
+def test_calls_of_one_id_stay_apart(plugin: PluginProcess) -> None:
+    """Some models give the tool's name as the id of each of its calls."""
+    calls = [
+        {"id": "retrieve", "type": "function", "function": {"name": "retrieve", "arguments": given}}
+        for given in ('{"query": "연차"}', '{"query": "재택"}')
+    ]
+    dify = Dify(
+        [steps("둘 다"), lambda _: iter([chunk({"content": "", "tool_calls": calls})]), Says("찾음"), Says("답")],
+        {"retrieve": retrieve},
+    )
+    run(plugin, dify)
+    assert [each["tool_parameters"]["query"] for each in dify.called] == ["연차", "재택"]
+    told = [each["tool_call_id"] for each in dify.asked[2]["prompt_messages"] if each["role"] == "tool"]
+    assert told == ["retrieve", "retrieve_2"]
+
+
+def test_what_a_tool_says_around_its_quotes_is_kept(plugin: PluginProcess) -> None:
+    quote = {"position": 7, "document_name": "규정.pdf", "segment_id": "c1", "content": "연차는 5일까지 이월됩니다."}
+    said = "네, 가능합니다. 연차는 5일까지 이월됩니다.[7] 남은 3일은 모두 다음 해에 쓸 수 있습니다."
+    body = {"type": "retriever_resources", "message": {"retriever_resources": [quote], "context": ""}}
+    context = "[7] 규정.pdf · 3쪽\n연차는 5일까지 이월됩니다."
+    search = [Says(calls=[("answer", {"query": "연차"})]), Says("적음"), Says("답")]
+    dify = Dify([steps("확인"), *search], {"answer": lambda _: [text(f"{said}\n\n{context}"), body]})
+    run(plugin, dify, tools=[tool("answer")])
+    told = dify.asked[2]["prompt_messages"][-1]["content"]
+    assert told == f"{said.replace('[7]', '[1]')}\n\n[1] 규정.pdf\n연차는 5일까지 이월됩니다."
+
+
 def test_citations_of_an_answering_tool_get_the_runs_numbers(plugin: PluginProcess) -> None:
     def answer(_: Any) -> list[Message]:
         resources = [
@@ -309,6 +337,36 @@ def test_no_passage_no_citation_however_the_text_is_cut(plugin: PluginProcess, p
     assert seen.log()[-1].data["citations_without_passage"] == [4, 8]
 
 
+@pytest.mark.parametrize("piece", [1, 4, 1000])
+def test_ranges_are_citations_and_code_has_none(plugin: PluginProcess, piece: int) -> None:
+    answer = "열흘[1-3], 값은 `list[5]`이고 `[1]`은 그대로, 끝[4–9]."
+    seen = run(plugin, Dify(one_step(answer, piece=piece), {"retrieve": retrieve}))
+    assert seen.text.partition("\n\n**출처**")[0] == "열흘[1], 값은 `list[5]`이고 `[1]`은 그대로, 끝."
+    assert seen.log()[-1].data["citations_without_passage"] == [2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_thoughts_that_the_models_template_begins_are_not_shown(plugin: PluginProcess) -> None:
+    plan, search, note, _ = one_step()
+    thought = "먼저 규정을 보자.</think>"
+    script = [Says(thought + plan.text), search, Says(thought + note.text), Says(f"{thought}열흘입니다[1].")]
+    seen = run(plugin, Dify(script, {"retrieve": retrieve}))
+    assert seen.text.startswith("열흘입니다[1].\n")
+
+
+def test_an_answer_lost_in_thoughts_says_so(plugin: PluginProcess) -> None:
+    seen = run(plugin, Dify([steps("하나"), Says("적음"), Says("연차는 <think>음… 며칠이더라")]))
+    assert seen.text == "연차는 \n\n※ 모델이 생각을 끝맺지 않아 답이 여기서 끊겼습니다."
+    assert seen.totals["notices"] == ["※ 모델이 생각을 끝맺지 않아 답이 여기서 끊겼습니다."]
+
+
+def test_the_answer_is_asked_for_in_the_language_of_the_question(plugin: PluginProcess) -> None:
+    dify = Dify([steps("look"), Says("noted"), Says("Annual leave.")])
+    run(plugin, dify, query="What does 연차 mean?")
+    written = dify.asked[-1]["prompt_messages"][0]["content"]
+    assert "질문의 언어로" in written
+    assert "한국어로" not in written
+
+
 def test_other_tools_are_told_as_text_and_their_files_handed_on(plugin: PluginProcess) -> None:
     picture = {"type": "image_link", "message": {"text": "/files/tools/chart.png"}, "meta": {"tool_file_id": "f1"}}
     log = {"id": "x", "label": "inside", "status": "start", "data": {}, "metadata": {}}
@@ -318,17 +376,21 @@ def test_other_tools_are_told_as_text_and_their_files_handed_on(plugin: PluginPr
         "variables": lambda _: [variable("price", 1200), {"type": "log", "message": log}],
         "chart": lambda _: [picture],
         "link": lambda _: [{"type": "link", "message": {"text": "https://example.com"}}],
+        "file": lambda _: [{**picture, "type": "link"}],
     }
     calls = [(name, {}) for name in tools]
     dify = Dify([steps("모두"), Says(calls=calls), Says("됐다"), Says("맑습니다.")], tools)
     seen = run(plugin, dify, tools=[tool(name, {}, "time/time") for name in tools])
     told = [each["content"] for each in dify.asked[2]["prompt_messages"] if each["role"] == "tool"]
     expected = ['맑음, 24도\n{"celsius": 24}', '{"a": 1}', '{"price": 1200}', "(결과 없음)", "https://example.com"]
+    expected.append("/files/tools/chart.png")
     assert told == expected
     assert "맑음, 24도" in dify.asked[3]["prompt_messages"][-1]["content"]
-    (handed_on,) = [each for each in seen.messages if each["type"] == "image_link"]
-    assert handed_on["meta"] == {"tool_file_id": "f1"}
-    assert handed_on["message"] == picture["message"]
+    handed_on = [each for each in seen.messages if each["type"] in {"image_link", "link"}]
+    assert [each["type"] for each in handed_on] == ["image_link", "link"]
+    for each in handed_on:
+        assert each["meta"] == {"tool_file_id": "f1"}
+        assert each["message"] == picture["message"]
     assert len(seen.log()) == 4, "a tool's own log stays with the tool"
 
 
@@ -338,6 +400,12 @@ def test_what_a_tool_did_without_is_in_the_log_and_the_result(plugin: PluginProc
     seen = run(plugin, dify)
     assert seen.log()[1].children[1].data["degradations"] == degraded
     assert seen.totals["degradations"] == degraded
+
+
+@pytest.mark.parametrize("odd", [5, "slow", {"a": 1}])
+def test_degradations_that_are_no_list_are_none(plugin: PluginProcess, odd: Any) -> None:
+    dify = Dify(one_step(), {"retrieve": lambda _: [*found(LEAVE), variable("degradations", odd)]})
+    assert run(plugin, dify).totals["degradations"] == []
 
 
 def test_of_a_chunk_found_twice_the_longest_part_is_shown(plugin: PluginProcess) -> None:

@@ -56,6 +56,8 @@ def test_a_model_that_cannot_be_called_ends_the_run(plugin: PluginProcess, stage
     assert [line.status for line in log] == ["success"] * (len(log) - 1) + ["error"]
     assert log[-1].error == log[-1].children[-1].error == error.message
     assert [each["type"] for each in seen.messages].count("json") == 0
+    half = stage == "답변 작성" and isinstance(reply, Says)
+    assert seen.text == (f"쓰다가 \n\n{error.message}" if half else ""), "half an answer is not left as a whole one"
 
 
 def test_a_model_that_may_not_be_called(plugin: PluginProcess) -> None:
@@ -103,6 +105,31 @@ def test_tools_that_may_not_be_called_leave_an_answer_that_says_so(plugin: Plugi
     assert seen.text.startswith("Note: some tools could not be used: retrieve (permission denied, you need to enable")
 
 
+def test_a_result_that_the_sdk_cannot_read_is_said_in_a_sentence(plugin: PluginProcess) -> None:
+    file = {"type": "binary_link", "message": {"text": "/files/tools/report.pdf"}}
+    script = [steps("look"), Says(calls=[("retrieve", {"query": "x"})]), Says("nothing"), Says("I cannot tell.")]
+    seen = run(plugin, Dify(script, {"retrieve": lambda _: [file]}), query="How much leave?")
+    notice, _, answer = seen.text.partition("\n\n")
+    assert notice == (
+        "Note: some tools could not be used: retrieve (it sent a result of a kind that this agent cannot read,"
+        " such as a file that is no image. Use tools that make files in a tool node outside the agent.)"
+    )
+    assert answer == "I cannot tell."
+
+
+def test_halves_of_characters_in_what_a_model_writes_harm_nothing(plugin: PluginProcess) -> None:
+    script = [
+        Says('{"steps": ["연차 \\ud83d"]}'),
+        Says(calls=[("retrieve", '{"query": "연차 \\ud83d \\ud83d\\ude00"}')]),
+        Says("적음"),
+        Says("답"),
+    ]
+    dify = Dify(script, {"retrieve": retrieve})
+    seen = run(plugin, dify)
+    assert seen.totals["plan"] == ["연차 ?"]
+    assert dify.called[0]["tool_parameters"] == {"query": "연차 ? 😀"}
+
+
 def test_a_tool_that_works_in_the_end_is_no_notice(plugin: PluginProcess) -> None:
     answers = iter([RuntimeError("busy")])
 
@@ -140,6 +167,7 @@ def test_the_same_failing_call_is_made_twice_at_most(plugin: PluginProcess) -> N
         (("retrieve", '["연차"]'), "인자가 JSON 객체가 아닙니다"),
         (("retrieve", {"question": "연차"}), "필수 인자가 빠졌습니다: query."),
         (("retrieve", ""), "필수 인자가 빠졌습니다: query."),
+        (("retrieve", '{"query": ' + '{"a":' * 400 + "1" + "}" * 401), "인자가 JSON 객체가 아닙니다"),
     ],
 )
 def test_a_wrong_call_is_told_to_the_model_and_counts(plugin: PluginProcess, call: Any, told: str) -> None:
@@ -182,6 +210,9 @@ BROKEN_TOOL = {**tool("retrieve"), "parameters": [{"name": "query", "type": "tel
         ({"query": None, "instruction": "짧게 답하세요."}, "질문이 비어 있습니다."),
         ({"tools": []}, "쓸 수 있는 도구가 없습니다."),
         ({"tools": 5}, "에이전트 안에서 예상하지 못한 문제(TypeError)로 멈췄습니다."),
+        ({"query": "가" * 100_001}, "query 값이 100,001자로 너무 깁니다. 100,000자까지"),
+        ({"instruction": "가" * 1_700_000}, "instruction 값이 1,700,000자로 너무 깁니다."),
+        ({"model": {**model(), "completion_params": {"max_tokens": "abc"}}}, "모델 설정을 읽지 못했습니다(max_tokens:"),
         ({"tools": None}, "쓸 수 있는 도구가 없습니다."),
         ({"tools": [BROKEN_TOOL]}, "도구 'retrieve'의 설정을 읽지 못했습니다(parameters.0."),
         ({"maximum_iterations": 0}, "최대 반복 횟수로 0 값은 쓸 수 없습니다. 1에서 30까지의 정수"),
@@ -197,3 +228,11 @@ def test_parameters_that_cannot_be_used_are_named(plugin: PluginProcess, paramet
     assert error.kind == "InvokeBadRequestError"
     assert error.message.startswith(told)
     assert seen.messages == []
+
+
+def test_the_log_of_the_unexpected_quotes_nobody(plugin: PluginProcess) -> None:
+    fails(plugin, Dify([]), tools=[{**tool("retrieve"), "parameters": 5}], query="비밀")
+    fails(plugin, Dify([]), tools=5, query="비밀")
+    logged = "\n".join(plugin.log)
+    assert "a run ended unexpectedly: TypeError" in logged
+    assert "is not iterable" not in logged

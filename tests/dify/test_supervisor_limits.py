@@ -95,6 +95,40 @@ def test_long_results_are_cut_to_the_model_and_say_so(plugin: PluginProcess) -> 
     assert plugin.longest_line < MAX_LINE
 
 
+def test_a_long_question_leaves_room_for_what_was_found(plugin: PluginProcess) -> None:
+    def said(length: int) -> tuple[Dify, Transcript]:
+        script = [Says("?"), Says(calls=[("retrieve", {"query": "연차"})]), Says("적음"), Says("열흘[1].")]
+        dify = Dify(script, {"retrieve": retrieve})
+        return dify, run(plugin, dify, query="가" * length, model=model(context_size=8_192))
+
+    cut_off = "※ 질문이 이 모델이 읽을 수 있는 길이보다 길어 앞부분만 보고 답합니다."
+    for length, notices in ((2_500, []), (4_000, [cut_off]), (100_000, [cut_off])):
+        dify, seen = said(length)
+        for request in dify.asked:
+            assert sum(len(each["content"] or "") for each in request["prompt_messages"]) < 8_192 - 2_048
+        written_from = dify.asked[-1]["prompt_messages"][-1]["content"]
+        assert "[1] 취업규칙.pdf, 3쪽\n열흘까지 이월된다." in written_from
+        assert seen.totals["notices"] == notices
+
+
+def test_passages_without_room_are_said_to_be_left_out(plugin: PluginProcess) -> None:
+    script = [steps("하나"), Says(calls=[("retrieve", {"query": "연차"})]), Says("적음"), Says("모릅니다.")]
+    dify = Dify(script, {"retrieve": retrieve})
+    seen = run(plugin, dify, instruction="가" * 7_000, model=model(context_size=8_192))
+    assert seen.text == "※ 찾은 문단 가운데 1개는 길이 때문에 답에 쓰지 못했습니다.\n\n모릅니다."
+    assert "-" not in dify.asked[-1]["prompt_messages"][-1]["content"].partition(">")[2].partition("</")[0]
+
+
+def test_nested_braces_hold_nobody_up(plugin: PluginProcess) -> None:
+    def broken(_: Any) -> list[Message]:
+        raise RuntimeError('{"a":' * 20_000)
+
+    script = [Says('{"a":' * 9_000, piece=100_000), Says(calls=[("retrieve", {"query": "연차"})])]
+    seen = run(plugin, Dify([*script, Says("적음"), Says("답")], {"retrieve": broken}))
+    assert seen.text.endswith("답")
+    assert max(line.metadata["elapsed_time"] for line in seen.log()) < 5
+
+
 def test_old_messages_give_way_in_a_long_run(plugin: PluginProcess) -> None:
     number = itertools.count()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dify_plugin.entities.model import ModelPropertyKey
 from dify_plugin.entities.model.message import AssistantPromptMessage, PromptMessage
@@ -27,10 +28,14 @@ def tokens(text: str) -> int:
 
 
 def room_of(config: AgentModelConfig) -> int:
-    """Tokens of prompt that the model takes beside its answer, 8,192 in all where its context size is unknown."""
+    """Tokens of prompt that the model takes beside its answer, 8,192 in all where its context size is unknown.
+
+    Raises:
+        ValueError: a size is no number; says which.
+    """
     size = config.entity.model_properties.get(ModelPropertyKey.CONTEXT_SIZE) if config.entity else None
-    context = min(int(size or _UNKNOWN_CONTEXT), _MOST_CONTEXT)
-    answer = int(config.completion_params.get("max_tokens") or _ANSWER)
+    context = min(_whole("context_size", size or _UNKNOWN_CONTEXT), _MOST_CONTEXT)
+    answer = _whole("max_tokens", config.completion_params.get("max_tokens") or _ANSWER)
     return max(context - answer, context // 2)
 
 
@@ -39,7 +44,7 @@ def cut(text: str, limit: int, words: Words) -> str:
     total = tokens(text)
     if total <= limit:
         return text
-    kept = len(text) * limit // total
+    kept = len(text) * max(limit, 0) // total
     return text[:kept] + words.cut.format(kept=kept, all=len(text))
 
 
@@ -73,6 +78,13 @@ def text_of(message: PromptMessage) -> str:
     if isinstance(message.content, list):
         return "".join(part.data for part in message.content if part.type == "text")
     return message.content or ""
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name}: {value!r}") from None
 
 
 def _tokens(message: PromptMessage) -> int:

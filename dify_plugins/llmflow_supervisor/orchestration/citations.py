@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping
 
-# Models of OpenAI write 【1†source】 at times.
-_MARK = re.compile(r"[\[【]([1-9]\d{0,2}(?:\s*,\s*[1-9]\d{0,2})*)(?:†[^\]】]{0,40})?[\]】]")
-_BEGUN = re.compile(r"(?:[\[【][\d,\s]{0,40}(?:†[^\]】]{0,40})?|<(?:t(?:h(?:i(?:n(?:k)?)?)?)?)?)\Z")
+_NUMBERS = r"[1-9]\d{0,2}(?:\s*[-–~]\s*[1-9]\d{0,2})?"
+# Code in backticks comes first, for its brackets are no citations. Models of OpenAI write 【1†source】 at times.
+_MARK = re.compile(rf"`[^`\n]*`|[\[【]({_NUMBERS}(?:\s*,\s*{_NUMBERS})*)(?:†[^\]】]{{0,40}})?[\]】]")
+# What may yet become one of these, at the end of a text: found as a group, beside code that has ended.
+_BEGUN = re.compile(
+    r"`[^`\n]*`|((?:`[^`\n]{0,200}|[\[【][\d,\s–~-]{0,40}(?:†[^\]】]{0,40})?|<(?:t(?:h(?:i(?:n(?:k)?)?)?)?)?)\Z)"
+)
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
@@ -18,10 +22,18 @@ def renumber(text: str, numbers: Mapping[int, int]) -> str:
 
 def _rewrite(text: str, number_of: Callable[[int], int | None]) -> str:
     def marks(match: re.Match[str]) -> str:
-        numbers = [number_of(int(number)) for number in match[1].split(",")]
+        if match[1] is None:
+            return match[0]
+        numbers = [number_of(number) for part in match[1].split(",") for number in _counted(part)]
         return "".join(f"[{number}]" for number in dict.fromkeys(numbers) if number is not None)
 
     return _MARK.sub(marks, text)
+
+
+def _counted(part: str) -> range:
+    """``3`` as it is, ``1-3`` as the numbers from the first to the last."""
+    first, *last = map(int, re.findall(r"\d+", part))
+    return range(first, max(last, default=first) + 1)
 
 
 class AnswerStream:
@@ -29,18 +41,21 @@ class AnswerStream:
 
     Args:
         known: numbers that may be cited.
+        thinking: the answer begins amid thoughts.
 
     Attributes:
         cited: numbers cited so far, in order.
         dropped: numbers left out so far.
+        unfinished: the answer ended amid thoughts, once it is closed.
     """
 
-    def __init__(self, known: Container[int]) -> None:
+    def __init__(self, known: Container[int], *, thinking: bool = False) -> None:
         self.cited: list[int] = []
         self.dropped: list[int] = []
         self._known = known
         self._held = ""
-        self._thinking = False
+        self.unfinished = False
+        self._thinking = thinking
         self._begun = False
 
     def feed(self, piece: str) -> str:
@@ -56,7 +71,7 @@ class AnswerStream:
                 self._held, self._thinking = after, False
             before, opened, after = self._held.partition(_OPEN)
             if not opened:
-                begun = _BEGUN.search(self._held)
+                begun = next((found for found in _BEGUN.finditer(self._held) if found[1]), None)
                 cut = begun.start() if begun else len(self._held)
                 shown += _rewrite(self._held[:cut], self._cite)
                 self._held = self._held[cut:]
@@ -66,6 +81,7 @@ class AnswerStream:
 
     def close(self) -> str:
         """What was held back to the end."""
+        self.unfinished = self._thinking
         rest = "" if self._thinking else _rewrite(self._held, self._cite)
         self._held = ""
         return self._show(rest)

@@ -12,7 +12,7 @@ _PASSAGES = 0.6
 
 def material_of(run: Run, state: State) -> tuple[str, list[int]]:
     """Notes of the steps, what tools said, passages; and the numbers of the passages shown."""
-    room = run.model.room - tokens(run.prompts.instruction) - 2 * tokens(run.question)
+    room = max(run.model.room - tokens(run.prompts.instruction) - tokens(run.question), 0)
     passages, shown = listing(run.passages, int(room * _PASSAGES), run.words)
     others = [f"- {note.step}: {note.text}" for note in state["notes"]]
     others += [run.words.result_of.format(name=finding.tool, result=finding.text) for finding in state["findings"]]

@@ -14,6 +14,7 @@ from dify_plugin.interfaces.agent import AgentModelConfig
 
 from orchestration.budget import room_of, text_of
 from orchestration.errors import InvokeServerUnavailableError, reason_of
+from orchestration.reading import object_of
 from orchestration.usage import plus
 from orchestration.words import Words
 
@@ -31,8 +32,8 @@ class Call:
 
     @property
     def as_message(self) -> AssistantPromptMessage.ToolCall:
-        """The call as a part of the conversation; without arguments where they are no JSON, which providers fail on."""
-        arguments = self.arguments if _is_object(self.arguments) else "{}"
+        """The call as a part of the conversation; without arguments that cannot be read: providers fail on them."""
+        arguments = json.dumps(object_of(self.arguments) or {}, ensure_ascii=False)
         function = AssistantPromptMessage.ToolCall.ToolCallFunction(name=self.name, arguments=arguments)
         return AssistantPromptMessage.ToolCall(id=self.id, type="function", function=function)
 
@@ -55,11 +56,14 @@ class Reply:
         return text
 
     def _take_call(self, piece: AssistantPromptMessage.ToolCall) -> None:
-        """A call comes whole, or as a name and then pieces of its arguments."""
+        """A call comes whole, or as a name and then pieces of its arguments; some models give all calls one id."""
         function = piece.function
         begun = [call for call in self.calls if call.id == piece.id] if piece.id else []
-        if function.name and not begun:
-            self.calls.append(Call(piece.id or f"call_{len(self.calls) + 1}", function.name, function.arguments))
+        complete = begun and function.arguments and object_of(begun[-1].arguments) is not None
+        if function.name and (complete or not begun):
+            number = len(self.calls) + 1
+            identity = f"{piece.id or 'call'}_{number}" if begun or not piece.id else piece.id
+            self.calls.append(Call(identity, function.name, function.arguments))
         elif self.calls:
             (begun or self.calls)[-1].arguments += function.arguments
 
@@ -126,10 +130,3 @@ class Model:
             return
         for chunk in answer:
             yield chunk.delta.message, chunk.delta.usage, chunk.delta.finish_reason
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +16,7 @@ from orchestration.passages import Passage, Passages, Resource, resource_of
 
 _Kind = ToolInvokeMessage.MessageType
 _FILES = {_Kind.IMAGE, _Kind.IMAGE_LINK, _Kind.BLOB}
-_RECOGNISED_BY = 80
-"""First characters of a passage by which a text is seen to repeat it."""
+_NUMBER = re.compile(r"\[\d+\] ?")
 
 
 @dataclass
@@ -51,6 +51,8 @@ def read(messages: Iterable[ToolInvokeMessage], passages: Passages) -> Outcome:
         match message.type:
             case _Kind.TEXT | _Kind.LINK if isinstance(body, ToolInvokeMessage.TextMessage):
                 texts.append(body.text if message.type is _Kind.TEXT else f"\n{body.text}\n")
+                if message.type is _Kind.LINK and message.meta:  # a file of Dify's
+                    outcome.files.append(_handed_on(message))
             case _Kind.JSON if isinstance(body, ToolInvokeMessage.JsonMessage):
                 objects.append(body.json_object)
             case _Kind.VARIABLE if isinstance(body, ToolInvokeMessage.VariableMessage):
@@ -60,7 +62,7 @@ def read(messages: Iterable[ToolInvokeMessage], passages: Passages) -> Outcome:
             case _Kind.RETRIEVER_RESOURCES if isinstance(body, ToolInvokeMessage.RetrieverResourceMessage):
                 resources += body.retriever_resources
             case kind if kind in _FILES:
-                outcome.files.append(AgentInvokeMessage(type=message.type, message=body, meta=message.meta))
+                outcome.files.append(_handed_on(message))
     fields = [variables, *(each for each in objects if isinstance(each, dict))]
     items: list[Any] = next((each["result"] for each in fields if isinstance(each.get("result"), list)), [])
     resources = resources or [resource for item in items if (resource := resource_of(item))]
@@ -71,21 +73,46 @@ def read(messages: Iterable[ToolInvokeMessage], passages: Passages) -> Outcome:
         found[passage.number] = passage
         numbers[resource.position or position] = passage.number
     outcome.passages = list(found.values())
-    outcome.degradations = next((each["degradations"] for each in fields if each.get("degradations")), [])
+    told = (each.get("degradations") for each in fields)
+    outcome.degradations = next((each for each in told if isinstance(each, list) and each), [])
     text = "".join(texts).strip()
     if outcome.passages:
-        outcome.text = "" if _repeats(text, outcome.passages) else renumber(text, numbers)
+        outcome.text = renumber(_besides(text, resources), numbers)
     else:
         written = [text, *(_json(each) for each in objects if each and not _is_json_of(text, each))]
         outcome.text = "\n".join(filter(None, written)) or (_json(variables) if variables else "")
     return outcome
 
 
-def _repeats(text: str, passages: list[Passage]) -> bool:
-    """Whether the text is but the passages once more."""
-    text = " ".join(text.split())
-    begins = [" ".join(passage.content.split())[:_RECOGNISED_BY] for passage in passages]
-    return all(begin and begin in text for begin in begins)
+def _besides(text: str, resources: Iterable[Resource]) -> str:
+    """The text without the passages that stand in it on lines of their own, and without headings like ``[1] title``."""
+    known: dict[str, list[tuple[list[str], str]]] = {}
+    for resource in resources:
+        if lines := _lines((resource.content or "").strip()):
+            known.setdefault(lines[0], []).append((lines, resource.document_name or ""))
+    given, plain = text.splitlines(), _lines(text)
+    said: list[str] = []
+    at = 0
+    while at < len(given):
+        begun = known.get(plain[at]) or known.get(_NUMBER.sub("", plain[at], count=1), [])
+        for lines, title in begun:
+            if plain[at + 1 : at + len(lines)] == lines[1:]:
+                if said and _NUMBER.match(said[-1]) and title in said[-1]:
+                    said.pop()
+                at += len(lines)
+                break
+        else:
+            said.append(given[at])
+            at += 1
+    return "\n".join(said).strip()
+
+
+def _lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def _handed_on(message: ToolInvokeMessage) -> AgentInvokeMessage:
+    return AgentInvokeMessage(type=message.type, message=message.message, meta=message.meta)
 
 
 def _json(value: Any) -> str:

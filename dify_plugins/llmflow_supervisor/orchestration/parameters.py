@@ -9,6 +9,7 @@ from dify_plugin.core.runtime import Session
 from dify_plugin.interfaces.agent import AgentModelConfig, ToolEntity
 from pydantic import ValidationError
 
+from orchestration.budget import cut
 from orchestration.errors import InvokeBadRequestError
 from orchestration.model import Model
 from orchestration.prompts import Prompts
@@ -19,6 +20,10 @@ from orchestration.words import WORDS, Words
 
 _ITERATIONS = range(1, 31)
 _DEFAULT_ITERATIONS = 6
+_LONGEST = 100_000
+"""Characters of a text; a request with one has to stay below the 5 MB that Dify's daemon takes in a line."""
+_QUESTION = 2
+"""The question takes at most one of so many parts of the prompt."""
 
 
 def new_run(session: Session, parameters: Mapping[str, Any]) -> Run:
@@ -33,19 +38,28 @@ def new_run(session: Session, parameters: Mapping[str, Any]) -> Run:
     words = WORDS[language]
     if not query:
         raise InvokeBadRequestError(words.no_query)
+    for name, text in (("query", query), ("instruction", instruction)):
+        if len(text) > _LONGEST:
+            raise InvokeBadRequestError(words.too_long.format(name=name, length=len(text), most=_LONGEST))
     maximum_rounds = _iterations(parameters.get("maximum_iterations"), words)
     tools = [_tool(tool, words) for tool in parameters.get("tools") or ()]
     if not tools:
         raise InvokeBadRequestError(words.no_tools)
     config = _model(parameters.get("model"), words)
+    try:
+        model = Model(session, config, words)
+    except ValueError as error:
+        raise InvokeBadRequestError(words.bad_model.format(reason=error)) from None
+    question = cut(query, model.room // _QUESTION, words)
     return Run(
-        question=query,
+        question=question,
         prompts=Prompts(language, instruction),
         words=words,
         history=config.history_prompt_messages,
-        model=Model(session, config, words),
+        model=model,
         tools=Toolbox(session, tools, words),
         maximum_rounds=maximum_rounds,
+        notices=[] if question == query else [words.question_cut],
     )
 
 

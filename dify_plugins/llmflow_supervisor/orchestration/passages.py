@@ -55,6 +55,9 @@ class Passages:
     def __iter__(self) -> Iterator[Passage]:
         return iter(self._by_key.values())
 
+    def __len__(self) -> int:
+        return len(self._by_key)
+
     def add(self, resource: Resource) -> Passage:
         """The passage with its number, the next one if it is new; of a chunk, the longest part found is kept."""
         chunk = resource.segment_id

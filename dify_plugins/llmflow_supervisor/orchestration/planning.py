@@ -6,12 +6,15 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
+from orchestration.budget import cut
 from orchestration.journal import Journal
 from orchestration.material import material_of
 from orchestration.reading import objects_in
 from orchestration.run import Run, State
 
 _MOST_STEPS = 5
+_LONGEST_STEP = 500
+"""Tokens of a question that is its own step; the step stands beside the question."""
 
 
 def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -22,13 +25,14 @@ def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         system = run.prompts.plan(run.tools.prompts, most)
         reply = run.ask(journal, entry, system, [run.prompts.question(run.question)])
         steps = _steps_in(reply.text, most)
+        readable = bool(steps)
+        steps = steps or [cut(run.question, _LONGEST_STEP, run.words)]
         entry.data = {
-            "steps": steps or [run.question],
+            "steps": steps,
             "tool_calling": run.words.native if run.model.calls_tools else run.words.as_text,
         }
-        if not steps:
+        if not readable:
             entry.data["note"] = run.words.one_step
-    steps = steps or [run.question]
     return {"steps": steps, "conversation": [run.prompts.task(run.question, steps)]}
 
 

@@ -55,7 +55,7 @@ _WORK: Final[dict[Language, str]] = {
 }
 _TEXT_CALLS: Final[dict[Language, str]] = {
     "ko": (
-        "도구를 호출하려면 다음 모양의 JSON 하나만 쓰고 멈추십시오. 결과는 다음 말에서 받습니다.\n"
+        "도구를 호출하려면 다음 모양의 JSON 하나만 쓰고 멈추십시오. 결과는 다음 메시지로 드립니다.\n"
         '{{"tool": "도구 이름", "arguments": {{"인자": "값"}}}}\n\n'
         "쓸 수 있는 도구와 인자의 스키마:\n{tools}"
     ),
@@ -84,7 +84,7 @@ _REVIEW: Final[dict[Language, str]] = {
 _WRITE: Final[dict[Language, str]] = {
     "ko": (
         "당신은 조사한 자료로 사용자의 질문에 답을 쓰는 사람입니다.\n"
-        "- 자료에 있는 내용만으로 한국어로 답하십시오. 자료로 알 수 없는 것은 알 수 없다고 쓰십시오.\n"
+        "- 자료에 있는 내용만으로, 질문의 언어로 답하십시오. 자료로 알 수 없는 것은 알 수 없다고 쓰십시오.\n"
         "- 문단에서 가져온 문장 끝에는 그 문단의 번호를 [1]처럼 붙이십시오. 여러 문단이 근거이면 [1][2]처럼 씁니다."
         " 자료에 없는 번호는 쓰지 마십시오.\n"
         "- 숫자, 날짜, 이름은 자료에 적힌 그대로 쓰십시오.\n"
@@ -111,8 +111,8 @@ _TASK: Final[dict[Language, str]] = {
     "en": "Question: {question}\n\nPlan:\n{steps}\n\nPresent step: {step}",
 }
 _MATERIAL: Final[dict[Language, str]] = {
-    "ko": "질문: {question}\n\n<{tag}>\n{material}\n</{tag}>\n\n질문: {question}",
-    "en": "Question: {question}\n\n<{tag}>\n{material}\n</{tag}>\n\nQuestion: {question}",
+    "ko": "<{tag}>\n{material}\n</{tag}>\n\n질문: {question}",
+    "en": "<{tag}>\n{material}\n</{tag}>\n\nQuestion: {question}",
 }
 
 

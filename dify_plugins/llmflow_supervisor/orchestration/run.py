@@ -14,7 +14,7 @@ from orchestration.journal import Entry, Journal
 from orchestration.model import Model, Reply
 from orchestration.passages import Passages
 from orchestration.prompts import Prompts
-from orchestration.reading import without_thoughts
+from orchestration.reading import begins_in_thought, without_thoughts
 from orchestration.toolbox import Toolbox
 from orchestration.usage import plus
 from orchestration.words import Words
@@ -58,7 +58,9 @@ class Run:
     """What every node of the graph works with.
 
     Attributes:
+        notices: what the user is told before the answer.
         usage: of all model calls so far.
+        thinks_unasked: the model's template opens its thoughts, so that they come without a beginning.
         degradations: what tools say they had to do without.
         summary: what is told to programs at the end.
     """
@@ -70,8 +72,10 @@ class Run:
     model: Model
     tools: Toolbox
     maximum_rounds: int
+    notices: Sequence[str] = ()
     passages: Passages = field(default_factory=Passages)
     usage: LLMUsage = field(default_factory=LLMUsage.empty_usage)
+    thinks_unasked: bool = False
     degradations: list[Any] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -111,5 +115,6 @@ class Run:
                 "completion_tokens": reply.usage.completion_tokens,
                 "shortened_messages": shortened,
             }
+        self.thinks_unasked = self.thinks_unasked or begins_in_thought(reply.text)
         reply.text = without_thoughts(reply.text)
         return reply

@@ -15,11 +15,14 @@ from dify_plugin.interfaces.agent import ToolEntity
 
 from orchestration.errors import CallRefusedError, reason_of
 from orchestration.model import Call
+from orchestration.reading import object_of
 from orchestration.words import Words
 
 _MOST_FAILURES = 2
 """Times that the same call may fail before it is no longer made."""
 _SHOWN = 200
+_UNREADABLE = "Failed to parse response"
+"""How the SDK begins to say that it does not know a message's kind; validation errors of its own follow."""
 _Type = ToolParameter.ToolParameterType
 _SCHEMA_TYPES = {
     _Type.NUMBER: "number",
@@ -74,16 +77,13 @@ class Toolbox:
         """Check a call.
 
         Raises:
-            CallRefusedError: no such tool, no JSON object, required arguments missing, or failed before.
+            CallRefusedError: no such tool, no JSON object or too deep a one, arguments missing, or failed before.
         """
         tool = self._tools.get(call.name)
         if tool is None:
             raise CallRefusedError(self._words.unknown_tool.format(name=call.name, names=", ".join(self._tools)))
-        try:
-            given = json.loads(call.arguments or "{}", strict=False)
-        except (ValueError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
+        given = object_of(call.arguments or "{}")
+        if given is None:
             raise CallRefusedError(self._words.bad_arguments.format(arguments=call.arguments[:_SHOWN]))
         open_ = {parameter.name: parameter for parameter in tool.parameters if _is_models(parameter)}
         arguments = {name: value for name, value in given.items() if name in open_ and value is not None}
@@ -111,7 +111,8 @@ class Toolbox:
                 credential_id=tool.credential_id,
             )
         except Exception as error:  # whatever the SDK, Dify or the tool meets
-            reason = reason_of(error)
+            unreadable = str(error).startswith(_UNREADABLE)
+            reason = self._words.unreadable_result if unreadable else reason_of(error)
             self._failures[_key(call)] += 1
             self._reasons[call.name] = reason
             raise CallRefusedError(self._words.failed.format(name=call.name, reason=reason)) from None

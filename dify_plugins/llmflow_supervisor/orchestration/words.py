@@ -27,7 +27,10 @@ class Words:
     # Around the answer.
     limit: str
     tools_failed: str
+    question_cut: str
+    passages_left_out: str
     cut_off: str
+    unfinished_thoughts: str
     sources: str
     page: str
     untitled: str
@@ -41,12 +44,14 @@ class Words:
     too_many_calls: str
     failed: str
     failed_again: str
+    unreadable_result: str
     left_out: str
     result_of: str
     next_step: str
     nothing_noted: str
     # Ends of a run.
     no_query: str
+    too_long: str
     no_tools: str
     bad_tool: str
     bad_model: str
@@ -71,7 +76,10 @@ WORDS: Final[dict[Language, Words]] = {
         limit_log="도구를 쓰는 라운드가 한도({limit}회)에 이르러 더 호출하지 않았습니다.",
         limit="※ 도구 사용이 한도({limit}회)에 이르러, 지금까지 찾은 내용으로 답합니다.",
         tools_failed="※ 쓰지 못한 도구가 있습니다: {tools}",
+        question_cut="※ 질문이 이 모델이 읽을 수 있는 길이보다 길어 앞부분만 보고 답합니다.",
+        passages_left_out="※ 찾은 문단 가운데 {count}개는 길이 때문에 답에 쓰지 못했습니다.",
         cut_off="※ 모델의 최대 토큰 수에 이르러 답이 여기서 끊겼습니다.",
+        unfinished_thoughts="※ 모델이 생각을 끝맺지 않아 답이 여기서 끊겼습니다.",
         sources="출처",
         page="{page}쪽",
         untitled="제목 없음",
@@ -86,11 +94,16 @@ WORDS: Final[dict[Language, Words]] = {
         failed_again=(
             "같은 인자로 이미 {times}번 실패한 호출이라 실행하지 않았습니다. 인자를 바꾸거나 다른 방법을 쓰십시오."
         ),
+        unreadable_result=(
+            "이 에이전트가 읽을 수 없는 형식의 결과를 보냈습니다(예: 이미지가 아닌 파일)."
+            " 파일을 만드는 도구는 에이전트 밖의 도구 노드에서 써 주십시오."
+        ),
         left_out="[길이 때문에 문단 {count}개를 싣지 못했습니다]",
         result_of="도구 {name}의 결과:\n{result}",
         next_step="다음 단계: {step}",
         nothing_noted="(적은 내용 없음)",
         no_query="질문이 비어 있습니다. 에이전트 노드의 질문(query)에 사용자의 질문을 넣어 주십시오.",
+        too_long="{name} 값이 {length:,}자로 너무 깁니다. {most:,}자까지 쓸 수 있으니 줄여 주십시오.",
         no_tools=(
             "쓸 수 있는 도구가 없습니다."
             " 에이전트 노드의 도구 목록에 도구를 하나 이상 켜 주십시오(예: LLMFlow의 retrieve)."
@@ -128,7 +141,10 @@ WORDS: Final[dict[Language, Words]] = {
             "Note: the limit of {limit} rounds with tools was reached; this answer rests on what was found until then."
         ),
         tools_failed="Note: some tools could not be used: {tools}",
+        question_cut="Note: the question is longer than this model takes; only its beginning was read.",
+        passages_left_out="Note: {count} of the passages found were left out of this answer for length.",
         cut_off="Note: the answer breaks off here because the model reached its maximum tokens.",
+        unfinished_thoughts="Note: the answer breaks off here because the model did not end its thoughts.",
         sources="Sources",
         page="p. {page}",
         untitled="untitled",
@@ -145,11 +161,16 @@ WORDS: Final[dict[Language, Words]] = {
         failed_again=(
             "Not run: this call failed {times} times with the same arguments. Change them, or try another way."
         ),
+        unreadable_result=(
+            "it sent a result of a kind that this agent cannot read, such as a file that is no image."
+            " Use tools that make files in a tool node outside the agent."
+        ),
         left_out="[{count} passages left out for length]",
         result_of="Result of tool {name}:\n{result}",
         next_step="Next step: {step}",
         nothing_noted="(nothing noted)",
         no_query="The query is empty. Put the user's question into the agent node's query.",
+        too_long="The {name} has {length:,} characters. Shorten it to {most:,} at most.",
         no_tools=(
             "There is no tool to use. Switch on at least one in the agent node's tool list (e.g. retrieve of LLMFlow)."
         ),

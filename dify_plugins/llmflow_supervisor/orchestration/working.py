@@ -14,7 +14,7 @@ from dify_plugin.entities.model.message import (
 )
 from langgraph.runtime import Runtime
 
-from orchestration.budget import cut
+from orchestration.budget import cut, tokens
 from orchestration.errors import CallRefusedError
 from orchestration.journal import Entry, Journal
 from orchestration.model import Call, Reply
@@ -104,7 +104,7 @@ def _call(run: Run, journal: Journal, parent: Entry, call: Call, room: int) -> t
 def _shown(run: Run, outcome: Outcome, room: int) -> str:
     """An outcome as the model reads it."""
     text = cut(outcome.text, room // 2 if outcome.passages else room, run.words)
-    passages, _ = listing(outcome.passages, room // 2 if text else room, run.words)
+    passages, _ = listing(outcome.passages, room - tokens(text), run.words)
     return "\n\n".join(filter(None, (text, passages))) or run.words.no_result
 
 

@@ -28,8 +28,8 @@ def write(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     journal = Journal(send)
     with journal.entry(run.words.answer) as entry:
         material, shown = material_of(run, state)
-        notices = _notices(run, state)
-        answer = AnswerStream(shown)
+        notices = _notices(run, state, len(shown))
+        answer = AnswerStream(shown, thinking=run.thinks_unasked)
         begun = False
 
         def show(text: str) -> None:
@@ -41,14 +41,20 @@ def write(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
 
         question = run.prompts.material(run.question, material)
         system = run.prompts.write()
-        reply = run.ask(journal, entry, system, [question], on_text=lambda piece: show(answer.feed(piece)))
+        try:
+            reply = run.ask(journal, entry, system, [question], on_text=lambda piece: show(answer.feed(piece)))
+        except InvokeServerUnavailableError as error:
+            show(answer.close())
+            if begun:  # the user sees half an answer, and no error of the node after it
+                _say(send, f"\n\n{error}")
+            raise
         show(answer.close())
         entry.data = {"cited": sorted(answer.cited), "citations_without_passage": answer.dropped, "notices": notices}
         if not begun:
             raise InvokeServerUnavailableError(run.words.empty_answer.format(model=run.model.name))
-        if reply.finish_reason == "length":
-            notices.append(run.words.cut_off)
-            _say(send, f"\n\n{run.words.cut_off}")
+        if reply.finish_reason == "length" or answer.unfinished:
+            notices.append(run.words.cut_off if reply.finish_reason == "length" else run.words.unfinished_thoughts)
+            _say(send, f"\n\n{notices[-1]}")
         cited = [passage for passage in run.passages if passage.number in answer.cited]
         if cited:
             lines = [f"- [{passage.number}] {passage.title(run.words)}" for passage in cited]
@@ -63,8 +69,17 @@ def write(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     return {}
 
 
-def _notices(run: Run, state: State) -> list[str]:
-    notices = [run.words.limit.format(limit=run.maximum_rounds)] if state["limited"] else []
+def _notices(run: Run, state: State, shown: int) -> list[str]:
+    """What has to be known about the answer before it.
+
+    Args:
+        shown: passages that it is written from.
+    """
+    notices = list(run.notices)
+    if state["limited"]:
+        notices.append(run.words.limit.format(limit=run.maximum_rounds))
+    if left_out := len(run.passages) - shown:
+        notices.append(run.words.passages_left_out.format(count=left_out))
     if run.tools.unusable:
         tools = ", ".join(f"{name} ({reason})" for name, reason in run.tools.unusable.items())
         notices.append(run.words.tools_failed.format(tools=tools))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Generator
 from typing import Any
 
@@ -34,7 +35,9 @@ class SupervisorStrategy(AgentStrategy):
             # A new one, for Dify's user is shown what hangs on the old one.
             raise type(error)(str(error)) from None
         except Exception as error:
-            logger.exception("a run ended unexpectedly")
+            # Without the message, which may quote the user.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("a run ended unexpectedly: %s\n%s", type(error).__name__, frames)
             words = WORDS[language_of(str(parameters.get("query") or ""))]
             raise InvokeBadRequestError(words.unexpected.format(kind=type(error).__name__)) from None
         yield self.create_json_message({"execution_metadata": execution_metadata(run.usage), **run.summary})
