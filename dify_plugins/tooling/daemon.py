@@ -99,6 +99,7 @@ class PluginProcess:
         self._connection: socket.socket | None = None
         self._environment = {"HEARTBEAT_INTERVAL": "1", **(environment or {})}
         self._sessions: dict[str, queue.SimpleQueue[Message | None]] = {}
+        self._ended = False
         self._ready = threading.Event()
         self._writing = threading.Lock()
 
@@ -115,6 +116,7 @@ class PluginProcess:
         Raises:
             StartError: the interpreter cannot be run, or the plugin ends or says nothing for a minute.
         """
+        self._ended = False
         deadline = time.monotonic() + START_S
         environment = {**os.environ, **self._environment, "PYTHONUNBUFFERED": "1"}
         if self.transport == "stdio":
@@ -170,6 +172,8 @@ class PluginProcess:
         session = str(uuid.uuid4())
         messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._sessions[session] = messages
+        if self._ended:  # asked after registering, lest the end comes in between and is told to nobody
+            messages.put(None)
         try:
             self.send(session, "request", {"type": kind, "action": action, "user_id": "user", **data})
             while True:
@@ -271,6 +275,7 @@ class PluginProcess:
             except (OSError, ValueError):
                 pass  # closed under us
             if take == self._take:
+                self._ended = True
                 for messages in list(self._sessions.values()):
                     messages.put(None)
 

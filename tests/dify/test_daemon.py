@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,22 @@ def test_a_plugin_that_is_gone_is_closed_in_peace(tmp_path: Path) -> None:
             time.sleep(0.01)
         with pytest.raises(PluginError, match="does not listen"):
             process.send("session", "request", {})
+
+
+def test_who_asks_a_plugin_that_has_ended_is_told_at_once(tmp_path: Path) -> None:
+    program = """
+import json, os, sys
+print(json.dumps({"event": "heartbeat"}), flush=True)
+os.close(1)
+os.close(2)
+sys.stdin.read()
+"""
+    (tmp_path / "main.py").write_text(program)
+    with PluginProcess(tmp_path, interpreter("py312")) as process:
+        while any(thread.name == f"{tmp_path.name}-reader" for thread in threading.enumerate()):
+            time.sleep(0.01)
+        with pytest.raises(PluginError, match="the plugin's process ended"):
+            list(process.invoke("tool", "invoke_tool", timeout_s=2))
 
 
 def test_a_line_over_five_megabytes_kills_the_plugin(tmp_path: Path) -> None:

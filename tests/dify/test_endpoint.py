@@ -161,6 +161,7 @@ def test_failures_on_the_way_are_no_consent(endpoint: Endpoint, faulty: FaultySe
         ({"base_url": nobody}, "cannot be reached"),
         ({"base_url": "llmflow:8080"}, "begins with http://"),
         ({"base_url": ""}, "(base_url) is empty"),
+        ({"base_url": "http://llmflow..internal"}, "begins with http://"),
         ({"api_key": "llmflow_0_0"}, "key in the settings of this endpoint is refused"),
         ({"api_key": ""}, "(api_key) is empty"),
         ({"base_url": faulty.url}, "something other than LLMFlow"),
@@ -192,6 +193,13 @@ def test_errors_keep_difys_form(endpoint: Endpoint, faulty: FaultyServer) -> Non
         assert words in told["error_msg"]
         assert headers.get("Retry-After") == ("5" if reply is own else None)
     assert {asked.headers["authorization"] for asked in faulty.asked} == {f"Bearer {endpoint.settings['api_key']}"}
+
+
+def test_a_bug_is_no_consent_and_its_log_has_no_texts(endpoint: Endpoint, faulty: FaultyServer) -> None:
+    faulty.decide = lambda _: as_json({"error_code": 1002}, 401)
+    status, _, told = Endpoint(endpoint.plugin, {**endpoint.settings, "base_url": faulty.url}).post()
+    assert (status, told["error_code"]) == (502, 502)
+    assert any("KeyError at retrieval.py:" in line for line in endpoint.plugin.log)
 
 
 def test_ten_megabytes_pass(endpoint: Endpoint, faulty: FaultyServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -49,6 +50,11 @@ def retrieval(*candidates: dict[str, Any]) -> Reply:
     return as_json({"candidates": candidates, "timings_ms": {}, "degradations": [], "trace_id": None})
 
 
+def _json(content: bytes, **headers: str) -> Reply:
+    """Bytes that say they are JSON."""
+    return Reply([content], 200, {"Content-Type": "application/json", **headers})
+
+
 @pytest.mark.parametrize(
     ("reply", "korean", "english"),
     [
@@ -74,6 +80,7 @@ def retrieval(*candidates: dict[str, Any]) -> Reply:
         (told(429, "rate_limited", **{"Retry-After": "17"}), "17초 뒤에 다시", "Try again in 17 seconds"),
         (told(429, "rate_limited"), "잠시 뒤 다시", "Try again a little later"),
         (told(500, "internal_error"), "요청 번호(request-17)", "request number request-17"),
+        (told(429, "rate_limited", **{"Retry-After": "1e300"}), "잠시 뒤 다시", "Try again a little later"),
         (told(503, "upstream", "no store", **{"Retry-After": "5"}), "5초 뒤에 다시", "Try again in 5 seconds"),
         (told(504, "timeout"), "제때 만들지 못했습니다", "could not make the answer in time"),
         (page(429, **{"Retry-After": "Sat, 21 Nov 2026 00:00:00 GMT"}), "잠시 뒤 다시", "Try again a little later"),
@@ -91,6 +98,11 @@ def retrieval(*candidates: dict[str, Any]) -> Reply:
             "다른 주소로 안내합니다: https://llmflow.example.com.",
             "leads to another address: https://llmflow.example.com.",
         ),
+        (
+            page(302, Location="https://u:p@sso.example.com/x"),
+            ": https://sso.example.com.",
+            ": https://sso.example.com.",
+        ),
         (as_json({"detail": "Not Found"}, 404), "(HTTP 404)", "(HTTP 404)"),
         (as_json({"error": {"message": "no such model"}}, 400), "(HTTP 400)", "(HTTP 400)"),
         (as_json(["candidates"]), "다른 서버가 답했습니다(HTTP 200)", "other than LLMFlow answers (HTTP 200)"),
@@ -98,6 +110,14 @@ def retrieval(*candidates: dict[str, Any]) -> Reply:
         (Reply([b'{"candidates": ['], 200, {"Content-Type": "application/json"}), "(HTTP 200)", "(HTTP 200)"),
         (Reply([b"{"], 200, {"Content-Length": "1000"}), "도중에 끊어졌습니다", "broke off"),
         (Reply([b"no gzip"], 200, {"Content-Encoding": "gzip"}), "(HTTP 200)", "(HTTP 200)"),
+        (_json(b'{"candidates":[],"timings_ms":' + b"[" * 900 + b"]" * 900 + b',"degradations":[]}'), "200", "200"),
+        (
+            _json(
+                gzip.compress(b'{"candidates":[],"timings_ms":{},"degradations":[]}'), **{"Content-Encoding": "gzip"}
+            ),
+            "(HTTP 200)",
+            "(HTTP 200)",
+        ),
         (Reply([b" " * 1_000_000] * 33), "32MB를 넘어", "larger than 32 MB"),
     ],
 )
@@ -287,4 +307,51 @@ def test_what_is_left_empty_is_not_sent(tools: Tools, faulty: FaultyServer) -> N
 def test_a_bug_is_told_without_python(tools: Tools, faulty: FaultyServer) -> None:
     faulty.decide = lambda _: retrieval({"score": 1})
     assert "예상하지 못한 문제" in tools.failure("retrieve", query="연차")
-    assert any("KeyError" in line for line in tools.plugin.log)
+    assert any("KeyError at " in line and "retrieve.py:" in line for line in tools.plugin.log)
+    faulty.decide = lambda _: retrieval({**candidate("연차"), "score": "text of a user"})
+    assert "예상하지 못한 문제" in tools.failure("retrieve", query="연차")
+    assert not any("text of a user" in line for line in tools.plugin.log)
+
+
+BIG = "x" * 6_000_000
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "reply"),
+    [
+        (
+            "retrieve",
+            {"query": "연차"},
+            {"candidates": [], "degradations": [{"stage": "llm", "reason": "r" * 10_000}] * 700, "trace_id": None},
+        ),
+        ("retrieve", {"query": "연차"}, {"candidates": [], "degradations": [], "trace_id": BIG}),
+        (
+            "ingestion_status",
+            {"job_id": "1"},
+            {
+                **{"id": BIG, "document_id": "d", "status": "running", "stage": BIG, "error": None},
+                "document": {"name": BIG, "chunks_count": 0},
+            },
+        ),
+        ("search_graph", {"entity": "연차"}, {"name": BIG, "types": [], "about": [], "mentioned": [], "relations": []}),
+    ],
+)
+def test_no_field_of_an_answer_kills_the_plugin(
+    tools: Tools, faulty: FaultyServer, tool: str, given: dict[str, Any], reply: dict[str, Any]
+) -> None:
+    faulty.decide = lambda _: as_json({"timings_ms": {}, **reply})
+    assert "결과가 너무 커서" in tools.run(tool, **given).text
+    assert tools.plugin.longest_line < MAX_LINE
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(tools: Tools, faulty: FaultyServer) -> None:
+    found = {"candidates": [candidate("연차 \ud83d")], "timings_ms": {}, "degradations": []}
+    faulty.decide = lambda _: _json(json.dumps(found).encode())
+    result = tools.run("retrieve", query="연차", metadata_filter='{"name": "a\\ud83d"}')
+    assert result.variables["result"][0]["content"] == "연차 ?"
+    assert json.loads(faulty.asked[-1].body)["filter"]["conditions"][0]["value"] == "a?"
+    faulty.decide = lambda _: as_json(
+        {"results": [{"index": 0, "relevance_score": 1.0}], "llmflow": {"degradations": []}}
+    )
+    ranked = tools.run("rerank", query="연차", passages='["연차 \\ud83d"]')
+    assert ranked.variables["result"][0]["content"] == "연차 ?"

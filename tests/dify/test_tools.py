@@ -141,9 +141,15 @@ def test_filters(new_tools: Tools, given: Any, names: set[str]) -> None:
         ({"explain": "maybe"}, "true 또는 false", "true or false"),
         ({"departments": 5}, "텍스트가 아닙니다", "is not a text"),
         ({"metadata_filter": '{"name": '}, "1번째 줄 10번째", "line 1, column 10"),
-        ({"metadata_filter": "[]"}, "JSON 객체({...})가 아닙니다", "no JSON object"),
+        ({"metadata_filter": "{'name': 1}"}, "JSON이 어긋납니다", "is not valid JSON"),
+        ({"metadata_filter": "[]"}, "JSON 객체({...})가 아닙니다", "not a JSON object"),
         ({"metadata_filter": '{"conditions": {}}'}, "conditions는", "conditions must be"),
         ({"metadata_filter": '{"conditions": [{"name": "x"}]}'}, "conditions는", "conditions must be"),
+        ({"metadata_filter": '{"year": NaN}'}, "숫자가 아닌 값(NaN)", "holds NaN"),
+        ({"metadata_filter": '{"year": 1e999}'}, "너무 큰 숫자", "too large"),
+        ({"metadata_filter": '{"year": ' + "9" * 5000 + "}"}, "너무 큰 숫자", "too large"),
+        ({"metadata_filter": "[" * 100_000}, "너무 깊게", "nested too deeply"),
+        ({"metadata_filter": '{"name": ' + "[" * 150 + "]" * 150 + "}"}, "너무 깊게", "nested too deeply"),
         ({"metadata_filter": '{"year": {"from": 2020}}'}, "'year'의 값은", "the value of 'year'"),
         (
             {"metadata_filter": '{"conditions": [{"name": "a", "comparison_operator": "like", "value": "x"}]}'},
@@ -212,6 +218,8 @@ def test_rerank_limits(tools: Tools) -> None:
     assert "1,001개" in tools.failure("rerank", query="연차", passages=["연차"] * 1001)
     assert "passages" in tools.failure("rerank", query="연차", passages=[{"no": "content"}])
     assert "passages" in tools.failure("rerank", query="연차", passages=7)
+    for foreign in ("[{b'a': 1}]", "[{'content': '연차', 'metadata': {'pages': {1}}}]", "{'연차', '월차'}"):
+        assert "passages" in tools.failure("rerank", query="연차", passages=foreign)
     templated = str([{"content": "가" * 200_000}])
     assert "result 변수를 직접" in tools.failure("rerank", query="연차", passages=templated)
     assert "재정렬 방식이 없습니다" in tools.failure("rerank", query="연차", passages=["연차"], mode="cross_encoder")
@@ -219,8 +227,9 @@ def test_rerank_limits(tools: Tools) -> None:
 
 def test_mask_pii(tools: Tools) -> None:
     text = "담당자 김민준, 010-2345-6789, minjun@example.com"
+    text = f"\n  {text} \n"
     masked = tools.run("mask_pii", text=text)
-    assert masked.text == masked.json["text"] == "담당자 [PERSON], [PHONE_NUMBER], [EMAIL]"
+    assert masked.text == masked.json["text"] == "\n  담당자 [PERSON], [PHONE_NUMBER], [EMAIL] \n"
     assert masked.variables["count"] == 3
     spans = {each["type"]: text[each["start"] : each["end"]] for each in masked.variables["entities"]}
     assert spans == {"PERSON": "김민준", "PHONE_NUMBER": "010-2345-6789", "EMAIL": "minjun@example.com"}
@@ -279,6 +288,12 @@ def test_credentials_are_checked(tools: Tools, server: LLMFlowServer) -> None:
         ({"base_url": "llmflow.internal:8080"}, "http:// 또는 https://로", "begins with http:// or https://"),
         ({"base_url": "ftp://llmflow"}, "http:// 또는 https://로", "begins with http:// or https://"),
         ({"base_url": "http://llm flow"}, "http:// 또는 https://로", "begins with http:// or https://"),
+        *(
+            ({"base_url": address}, "http:// 또는 https://로", "begins with http:// or https://")
+            for address in ("http://llmflow..internal", f"http://{'a' * 64}.kr", "http://.", "http://xn--zz.x")
+        ),
+        ({"base_url": "http://user:password@llmflow"}, "'…@llmflow'입니다", "is '…@llmflow'"),
+        ({"base_url": "http://llmflow?key=1"}, "사용자 이름, ?, #이 없는", "no user name, ? or #"),
         ({"base_url": "http://llmflow:99999"}, "http:// 또는 https://로", "begins with http:// or https://"),
         ({"base_url": "http://127.0.0.1:9"}, "연결할 수 없습니다", "cannot be reached"),
         ({"base_url": "http://no-such-host.invalid"}, "'no-such-host.invalid'인", "of the name 'no-such-host.invalid'"),

@@ -95,6 +95,7 @@ def test_a_document_that_cannot_be_read_says_why(tools: Tools, dify: FaultyServe
 def test_a_name_is_found_where_dify_gives_none(tools: Tools, dify: FaultyServer) -> None:
     for url, expected in (
         (f"{dify.url}/files/{quote('메뉴')}?sign=x", "메뉴.md"),
+        (f"{dify.url}/files/0197-41ac/file-preview?sign=x", "0197-41ac.md"),
         (f"{dify.url}/", "document.md"),
     ):
         assert tools.run("ingest_document", file=file_of(url, None)).variables["name"] == expected
@@ -127,7 +128,7 @@ def test_a_reader_may_not_add(tools: Tools, server: LLMFlowServer, dify: FaultyS
 
 
 def test_dify_does_not_hand_out_the_file(tools: Tools, dify: FaultyServer) -> None:
-    for url in ("/files/17/file-preview", "", "http:///files/17"):
+    for url in ("/files/17/file-preview", "", "http:///files/17", "http://[::1/x"):
         told = tools.failure("ingest_document", file=file_of(url))
         assert "FILES_URL" in told
         assert f"('{url}')" in told
@@ -147,6 +148,15 @@ def test_a_file_that_moved_is_followed(tools: Tools, dify: FaultyServer) -> None
     content = dify.decide
     dify.decide = lambda asked: content(asked) if asked.path == "/moved" else page(302, Location="/moved")
     assert tools.run("ingest_document", file=file_of(f"{dify.url}/files/17")).variables["name"] == NAME
+
+
+def test_a_file_is_not_fetched_from_elsewhere_nor_without_end(tools: Tools, dify: FaultyServer) -> None:
+    elsewhere = f"{dify.url.replace('127.0.0.1', 'localhost')}/files/17"
+    dify.decide = lambda _: page(302, Location=elsewhere)
+    assert "다른 서버(localhost)" in tools.failure("ingest_document", file=file_of(f"{dify.url}/files/17"))
+    assert len(dify.asked) == 1
+    dify.decide = lambda _: Reply([bytes(1_000_000)] * 201, 200, {})
+    assert "200MB를 넘습니다" in tools.failure("ingest_document", file=file_of(dify.url))
 
 
 def test_the_file_arrives_whole(tools: Tools, dify: FaultyServer) -> None:

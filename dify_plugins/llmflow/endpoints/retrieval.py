@@ -15,7 +15,7 @@ from typing import Any
 
 from dify_plugin import Endpoint
 from llmflow_client.credentials import Credentials
-from llmflow_client.errors import InvokeAuthorizationError, LLMFlowError
+from llmflow_client.errors import InvokeAuthorizationError, LLMFlowError, place_of
 from llmflow_client.server import Server
 from werkzeug import Request, Response
 
@@ -41,9 +41,9 @@ class Retrieval(Endpoint):
         except LLMFlowError as error:
             status = error.status or 502
             return _error(status, status, str(error))
-        except Exception:
-            log.exception("unexpected error")
-            return _error(500, 500, "something unexpected failed inside the LLMFlow plugin; its log has more")
+        except Exception as error:
+            log.error("unexpected error: %s", place_of(error))
+            return _error(502, 502, "something unexpected failed inside the LLMFlow plugin; its log has more")
 
 
 def _passed_on(body: bytes, settings: Mapping[str, Any]) -> Response:

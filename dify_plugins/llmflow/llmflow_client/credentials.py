@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from llmflow_client.errors import InvokeBadRequestError
 from llmflow_client.texts import LANGUAGES, say
 
@@ -64,8 +66,8 @@ def _base_url(address: str, language: str) -> str:
         raise InvokeBadRequestError(say(language, "missing_address"))
     try:
         parts = urlsplit(address)
-        is_address = bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        is_address = bool(httpx.URL(address).host.encode("idna")) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
         is_address = False
     if (
         not is_address
@@ -75,8 +77,14 @@ def _base_url(address: str, language: str) -> str:
         or parts.fragment
         or re.search(r"\s", address)
     ):
-        raise InvokeBadRequestError(say(language, "bad_address", address=address[:200]))
+        raise InvokeBadRequestError(say(language, "bad_address", address=_without_user(address)[:200]))
     return f"{parts.scheme}://{parts.netloc}{_PASTED.sub('', parts.path, count=1)}"
+
+
+def _without_user(address: str) -> str:
+    """The address without a user's name and password, which no message may show."""
+    _, at, host = address.rpartition("@")
+    return f"…@{host}" if at else address
 
 
 def _api_key(key: str, language: str) -> str:

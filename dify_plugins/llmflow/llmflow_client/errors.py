@@ -6,7 +6,12 @@ any other it puts into a sentence of its own. Hence the five names here.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 from dify_plugin.errors.model import InvokeError
+
+from llmflow_client.foreign_json import clean
 
 
 class LLMFlowError(InvokeError):
@@ -21,7 +26,7 @@ class LLMFlowError(InvokeError):
     __traceback__ = None
 
     def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(clean(message))
         self.status = status
 
 
@@ -43,6 +48,12 @@ class InvokeRateLimitError(LLMFlowError):
 
 class InvokeServerUnavailableError(LLMFlowError):
     """The server failed, or cannot do that now."""
+
+
+def place_of(error: BaseException) -> str:
+    """The type of an error and where it arose, for the log: its message may hold what users wrote."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at " + " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
 
 
 def refused(message: str, status: int) -> LLMFlowError:

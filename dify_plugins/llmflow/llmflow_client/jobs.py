@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from llmflow_client.credentials import Credentials
-from llmflow_client.limits import fit
 from llmflow_client.server import Server
 
 _PROGRESS = {"keep": 10, "parse": 30, "chunk": 40, "mask": 60, "embed": 75, "store": 90, "graph": 95}
@@ -17,7 +16,6 @@ _REASONS = (
     "empty", "needs_ocr", "encrypted", "unsupported_type", "type_mismatch", "external_entity", "too_large",
     "malformed", "timeout", "memory_limit", "internal",
 )  # fmt: skip
-_MOST_BYTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,9 @@ def of(job: Mapping[str, Any], document: Mapping[str, Any], credentials: Credent
     error = ""
     if status == "failed":
         reason = document.get("reason")
-        detail = fit(job["error"] or document.get("message") or "-", _MOST_BYTES)
+        detail = job["error"] or document.get("message") or "-"
         error = credentials.say(f"reason_{reason}" if reason in _REASONS else "reason_unknown", detail=detail)
     progress = 100 if status == "done" else _PROGRESS.get(stage, 0)
-    name, chunks = fit(document["name"], _MOST_BYTES), document["chunks_count"]
+    name, chunks = document["name"], document["chunks_count"]
     told = credentials.say(f"job_{status}", name=name, job=job["id"], progress=progress, chunks=chunks, reason=error)
     return Job(job["id"], job["document_id"], name, status, stage, progress, chunks, error, told)

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmflow_client.errors import InvokeBadRequestError
+from llmflow_client.foreign_json import clean, cleaned, read
 from llmflow_client.texts import say
 
+RERANKING = ("default", "llm", "cross_encoder", "none")
+"""What ranks passages, the server's setting first."""
 _TRUE = ("true", "1", "yes", "y", "on")
 _FALSE = ("false", "0", "no", "n", "off")
 _SHOWN = 80
@@ -28,21 +31,21 @@ class Parameters:
         value = self._values.get(name)
         return None if isinstance(value, str) and not value.strip() else value
 
-    def text(self, name: str, most: int) -> str:
-        """A text of 1 to ``most`` characters."""
-        text = self.optional_text(name, most)
+    def text(self, name: str, most: int, stripped: bool = True) -> str:
+        """A text of 1 to ``most`` characters, without space around it unless that is to be kept."""
+        text = self.optional_text(name, most, stripped)
         if text is None:
             raise self._error("missing", name)
         return text
 
-    def optional_text(self, name: str, most: int) -> str | None:
-        """A text of at most ``most`` characters, without space around it, if there is one."""
+    def optional_text(self, name: str, most: int, stripped: bool = True) -> str | None:
+        """As :meth:`text`, if there is one."""
         value = self.raw(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise self._error("not_a_text", name)
-        text = str(value).strip()
+        text = clean(str(value).strip() if stripped else str(value))
         if len(text) > most:
             raise self._error("too_long", name, length=len(text), most=most)
         return text
@@ -87,16 +90,17 @@ class Parameters:
         if not isinstance(value, (str, list)):
             raise self._error("not_a_text", name)
         parts = value.split(",") if isinstance(value, str) else map(str, value)
-        return [part.strip() for part in parts if part.strip()] or None
+        return [clean(part.strip()) for part in parts if part.strip()] or None
 
     def metadata_filter(self, name: str) -> dict[str, Any] | None:
         """Dify's ``metadata_condition``, written as such or as ``{key: value}``, if there is one."""
         value = self.raw(name)
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except json.JSONDecodeError as error:
-                raise self._bad_filter("filter_no_json", line=error.lineno, column=error.colno) from None
+        try:
+            value = read(value) if isinstance(value, str) else cleaned(value)
+        except json.JSONDecodeError as error:
+            raise self._bad_filter("filter_no_json", line=error.lineno, column=error.colno) from None
+        except ValueError:
+            raise self._bad_filter("filter_unreadable") from None
         if value is None or value == {}:
             return None
         if not isinstance(value, dict):

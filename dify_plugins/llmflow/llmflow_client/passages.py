@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from dify_plugin.entities.tool import ToolInvokeMessage
 
 from llmflow_client.errors import InvokeBadRequestError
+from llmflow_client.foreign_json import cleaned, read
 from llmflow_client.texts import say
 
 RetrieverResource: TypeAlias = ToolInvokeMessage.RetrieverResourceMessage.RetrieverResource
@@ -59,6 +59,10 @@ def given(value: Any, language: str) -> list[Passage]:
     """
     if isinstance(value, str):
         value = _parsed(value, language)
+    try:
+        value = cleaned(value)
+    except ValueError:
+        raise _bad(value, language) from None
     return [passage for passage in _flat(value, language) if passage["content"].strip()]
 
 
@@ -105,7 +109,7 @@ def _parsed(text: str, language: str) -> Any:
     text = text.strip()
     if text.startswith(("[", "{")):
         try:
-            return json.loads(text)
+            return read(text)
         except ValueError:
             pass
         if text.startswith(_PYTHON):
@@ -127,7 +131,7 @@ def _flat(value: Any, language: str) -> Iterator[Passage]:
     elif isinstance(value, dict):
         yield from _of_object(value, language)
     elif value is not None:
-        raise InvokeBadRequestError(say(language, "bad_passages", found=str(value)[:_SHOWN]))
+        raise _bad(value, language)
 
 
 def _of_object(value: dict[str, Any], language: str) -> Iterator[Passage]:
@@ -143,9 +147,11 @@ def _of_object(value: dict[str, Any], language: str) -> Iterator[Passage]:
         if isinstance(value.get(key), list):
             yield from _flat(value[key], language)
             return
-    raise InvokeBadRequestError(
-        say(language, "bad_passages", found=json.dumps(value, ensure_ascii=False, default=str)[:_SHOWN])
-    )
+    raise _bad(value, language)
+
+
+def _bad(value: Any, language: str) -> InvokeBadRequestError:
+    return InvokeBadRequestError(say(language, "bad_passages", found=str(value)[:_SHOWN]))
 
 
 def _text(value: Any) -> str | None:

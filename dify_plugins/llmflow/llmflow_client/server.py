@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import socket
 import ssl
 import time
@@ -17,14 +17,17 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 from gevent import Timeout
 
-from llmflow_client.credentials import Credentials
+from llmflow_client.credentials import LONGEST_TIMEOUT_S, Credentials
 from llmflow_client.errors import InvokeBadRequestError, InvokeConnectionError, LLMFlowError, refused
+from llmflow_client.foreign_json import read
 
 TLS = httpx.create_ssl_context()
 """Whom to trust. Reading all certificates takes a while, in which no other run goes on: once is enough."""
 MOST_MB = 32
 """Of an answer. Dify gives a plugin 256 MB for all its users together."""
 _CONNECT_S = 10
+_LONGEST_WAIT_S = 3600
+"""Longer ones are not told."""
 _KEPT_S = 3
 """Seconds a connection may be idle: less than the server allows (5), lest it closes one just as it is used."""
 _STATUS = {
@@ -89,7 +92,7 @@ class Reply:
     def json(self) -> Any:
         """The content read as JSON; None where it is none."""
         try:
-            return json.loads(self.content)
+            return read(self.content)
         except ValueError:
             return None
 
@@ -123,7 +126,7 @@ class Server:
                 response = stack.enter_context(self._client.stream("POST", path, json=body))
                 if response.status_code != 200 or not response.headers.get("Content-Type", "").startswith(_EVENTS):
                     raise self.refusal(Reply(response.status_code, response.headers, self._read(response)))
-            events = _events(_bounded(response.iter_bytes(), self._endless()))
+            events = _events(self._parts(response))
             while True:
                 with self._calling():
                     event = next(events, None)
@@ -176,14 +179,17 @@ class Server:
             own = urlsplit(self.credentials.base_url)
             target = urlsplit(urljoin(self.credentials.base_url, reply.headers["Location"]))
             if (target.scheme, target.netloc) != (own.scheme, own.netloc):
-                return self._lost("redirected", target=f"{target.scheme}://{target.netloc}"[:200])
+                host = target.netloc.rpartition("@")[2]
+                return self._lost("redirected", target=f"{target.scheme}://{host}"[:200])
         return self._lost("not_llmflow", status=reply.status)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
         """Errors on the way to the server and back become sentences."""
         try:
-            with self.in_time(self._lost("late", seconds=self.credentials.timeout_s)):
+            seconds = self.credentials.timeout_s
+            late = self._lost("late" if seconds < LONGEST_TIMEOUT_S else "late_at_most", seconds=seconds)
+            with self.in_time(late):
                 yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._unreachable(error) from None
@@ -191,8 +197,6 @@ class Server:
             raise InvokeBadRequestError(
                 self.credentials.say("bad_address", address=self.credentials.base_url)
             ) from None
-        except httpx.DecodingError:
-            raise self._lost("not_llmflow", status=200) from None
         except httpx.HTTPError:
             raise self._lost("broken_off") from None
 
@@ -201,7 +205,13 @@ class Server:
         return _client(self.credentials.base_url, self.credentials.api_key)
 
     def _read(self, response: httpx.Response) -> bytes:
-        return b"".join(_bounded(response.iter_bytes(), self._endless()))
+        return b"".join(self._parts(response))
+
+    def _parts(self, response: httpx.Response) -> Iterator[bytes]:
+        """The body as it comes; a compressed one was not asked for, and could be of any size."""
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise self._lost("not_llmflow", status=response.status_code)
+        return _bounded(response.iter_raw(), self._endless())
 
     def _object(self, reply: Reply, keys: Sequence[str]) -> Json:
         if not 200 <= reply.status < 300:
@@ -213,7 +223,7 @@ class Server:
 
     def _event(self, text: str) -> Json:
         try:
-            data = json.loads(text)
+            data = read(text)
         except ValueError:
             raise self.broken_off() from None
         if not isinstance(data, dict):
@@ -245,9 +255,12 @@ class Server:
 
     def _wait(self, seconds: Any) -> str:
         try:
-            return self.credentials.say("in_seconds", seconds=max(1, round(float(seconds))))
+            wait = float(seconds)
         except (TypeError, ValueError, OverflowError):
+            wait = math.inf
+        if not wait <= _LONGEST_WAIT_S:
             return self.credentials.say("soon")
+        return self.credentials.say("in_seconds", seconds=max(1, round(wait)))
 
     def _unreachable(self, error: httpx.TransportError) -> LLMFlowError:
         causes = list(_causes(error))
@@ -275,7 +288,7 @@ def _client(base_url: str, api_key: str) -> httpx.Client:
     return httpx.Client(
         base_url=base_url,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        headers={"Authorization": f"Bearer {api_key}"},
+        headers={"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity"},
         verify=TLS,
         timeout=httpx.Timeout(None, connect=_CONNECT_S),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_KEPT_S),

@@ -13,10 +13,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The address of the LLMFlow server (base_url) is empty. Enter one such as http://llmflow.internal:8080",
     ),
     "bad_address": (
-        "LLMFlow 서버 주소(base_url)가 '{address}'입니다. http:// 또는 https://로 시작하는 주소를 적어 주십시오."
-        " 예: http://llmflow.internal:8080",
-        "The address of the LLMFlow server (base_url) is '{address}'. Enter one that begins with http:// or https://,"
-        " such as http://llmflow.internal:8080",
+        "LLMFlow 서버 주소(base_url)가 '{address}'입니다. http:// 또는 https://로 시작하고 사용자 이름, ?, #이"
+        " 없는 올바른 주소를 적어 주십시오. 예: http://llmflow.internal:8080",
+        "The address of the LLMFlow server (base_url) is '{address}'. Enter a valid one that begins with http:// or https://"
+        " and has no user name, ? or #, such as http://llmflow.internal:8080",
     ),
     "missing_key": (
         "LLMFlow 키(api_key)가 비어 있습니다. 관리자에게 받은 키를 적어 주십시오.",
@@ -67,6 +67,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The LLMFlow server ({url}) did not finish within the {seconds:g} seconds allowed. Try again later, or raise"
         " the time limit (timeout_s) of the credentials.",
     ),
+    "late_at_most": (
+        "LLMFlow 서버({url})가 제한 시간 {seconds:g}초 안에 답을 끝내지 못했습니다. 잠시 뒤 다시 시도하고, 계속되면"
+        " 관리자에게 알려 주십시오.",
+        "The LLMFlow server ({url}) did not finish within the {seconds:g} seconds allowed. Try again later, and tell"
+        " your administrator if it goes on.",
+    ),
     "broken_off": (
         "LLMFlow 서버({url})의 답이 도중에 끊어졌습니다. 다시 시도하고, 계속되면 관리자에게 알려 주십시오.",
         "The answer of the LLMFlow server ({url}) broke off. Try again, and tell your administrator if it goes on.",
@@ -107,20 +113,21 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "이 LLMFlow 서버에는 그런 기능이나 자료가 없습니다. 서버 주소(base_url)와, 서버가 플러그인보다 오래되지"
         " 않았는지"
         " 관리자에게 확인해 주십시오.",
-        "This LLMFlow server has no such function or thing. Ask your administrator whether the address (base_url) is"
+        "This LLMFlow server has no such function or resource. Ask your administrator whether the address (base_url) is"
         " right, and the server no older than the plugin.",
     ),
     "no_such_job": (
         "그런 번호의 작업이 없습니다. '문서 추가' 도구의 job_id를 그대로 넣어 주십시오.",
-        "There is no job of that number. Give the job_id of the tool that added the document.",
+        "No job has that number. Give the job_id of the tool that added the document.",
     ),
     "no_such_entity": (
         "지식 그래프에 그런 이름이 없습니다. 다른 이름으로 찾아 보십시오.",
         "The knowledge graph has no such name. Try another.",
     ),
     "no_such_rerank": (
-        "이 LLMFlow 서버에는 그 재정렬 방식이 없습니다. '서버 설정대로'나 '재정렬 안 함'을 골라 주십시오.",
-        "This LLMFlow server does not have that way of reranking. Choose 'As the server is set' or 'None'.",
+        "이 LLMFlow 서버에는 그 재정렬 방식이 없습니다. '서버 설정대로'나 '모델 없이'를 골라 주십시오.",
+        "This LLMFlow server does not have that way of reranking. Choose 'As the server is set' or 'Without"
+        " a model'.",
     ),
     "graph_off": (
         "이 LLMFlow 서버에서는 지식 그래프가 꺼져 있습니다. 관리자에게 켜 달라고 요청해 주십시오.",
@@ -169,7 +176,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "question": ("질문", "question"),
     "top_k": ("문단 수", "number of passages"),
     "top_n": ("결과 수", "number of results"),
-    "score_threshold": ("최소 점수", "least score"),
+    "score_threshold": ("최소 점수", "minimum score"),
     "departments": ("부서", "departments"),
     "department": ("부서", "department"),
     "rerank": ("재정렬 방식", "reranking"),
@@ -213,9 +220,13 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "filter_no_json": (
         "{line}번째 줄 {column}번째 글자에서 JSON이 어긋납니다",
-        "it is no JSON at line {line}, column {column}",
+        "it is not valid JSON at line {line}, column {column}",
     ),
-    "filter_no_object": ("JSON 객체({{...}})가 아닙니다", "it is no JSON object ({{...}})"),
+    "filter_unreadable": (
+        "너무 깊게 겹쳐 있거나, 숫자가 아닌 값(NaN)이나 너무 큰 숫자가 있습니다",
+        "it is nested too deeply, or holds NaN or a number that is too large",
+    ),
+    "filter_no_object": ("JSON 객체({{...}})가 아닙니다", "it is not a JSON object ({{...}})"),
     "filter_no_condition": (
         "conditions는 name, comparison_operator, value를 가진 객체의 목록이어야 합니다",
         "conditions must be a list of objects with name, comparison_operator and value",
@@ -252,7 +263,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "not_a_file": (
         "파일(file) 값이 파일이 아닙니다. 파일 변수를 선택해 주십시오.",
-        "What is given as the file (file) is none. Select a variable that is a file.",
+        "The value of file is not a file. Select a variable that is a file.",
     ),
     "several_files": (
         "파일이 {count:,}개입니다. 한 번에 하나씩 넣어 주십시오. 여러 개는 반복(iteration) 노드를 써 주십시오.",
@@ -286,14 +297,23 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The file '{file}' could not be fetched within the {seconds:g} seconds allowed. Try a smaller file, or raise"
         " the time limit (timeout_s) of the credentials.",
     ),
+    "file_too_large": (
+        "'{file}' 파일이 {most:,}MB를 넘습니다. 나누어 올려 주십시오.",
+        "The file '{file}' is larger than {most:,} MB. Upload it in parts.",
+    ),
+    "file_elsewhere": (
+        "'{file}' 파일의 주소가 다른 서버({host})로 이어져 내려받지 않았습니다. 파일을 Dify에 직접 올려 주십시오.",
+        "The address of the file '{file}' leads to another server ({host}), so it was not fetched. Upload the file to"
+        " Dify itself.",
+    ),
     # results
     "page": ("{page}쪽", "page {page}"),
     "nothing_found": (
         "질문과 관련된 문단을 찾지 못했습니다. 질문을 바꾸거나 최소 점수와 필터를 줄여 보십시오.",
-        "No passage for the question was found. Try other words, a lower least score or fewer filters.",
+        "No passage for the question was found. Try other words, a lower minimum score or fewer filters.",
     ),
     "nothing_to_rank": ("재정렬할 문단이 없습니다.", "There are no passages to rank."),
-    "none_left": ("최소 점수를 넘는 문단이 없습니다.", "No passage reaches the least score."),
+    "none_left": ("최소 점수를 넘는 문단이 없습니다.", "No passage reaches the minimum score."),
     "sources": ("출처", "Sources"),
     "notes": ("알림", "Notes"),
     "cut_passages": (
@@ -316,7 +336,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "(위의 내용은 취소합니다. 확정된 답변은 다음과 같습니다.)",
         "(Please disregard the text above. The final answer is:)",
     ),
-    "job_queued": ("'{name}' 문서를 접수했습니다. 작업 번호: {job}", "'{name}' was taken in. Job number: {job}"),
+    "job_queued": ("'{name}' 문서를 접수했습니다. 작업 번호: {job}", "'{name}' was accepted. Job number: {job}"),
     "job_running": (
         "'{name}' 문서를 처리하고 있습니다({progress}%). 작업 번호: {job}. '문서 처리 상태' 도구로 이어서 확인할 수"
         " 있습니다.",

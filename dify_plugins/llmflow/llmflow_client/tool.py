@@ -13,13 +13,20 @@ from dify_plugin.entities.tool import ToolInvokeMessage, ToolRuntime
 from dify_plugin.interfaces.tool import ToolLike
 
 from llmflow_client.credentials import Credentials, language_of
-from llmflow_client.errors import InvokeBadRequestError, LLMFlowError
+from llmflow_client.errors import InvokeBadRequestError, LLMFlowError, place_of
 from llmflow_client.limits import MOST_BYTES, fit
 from llmflow_client.parameters import Parameters
 from llmflow_client.server import Server
 from llmflow_client.texts import say
 
 log = logging.getLogger(__name__)
+
+_LOG_BYTES = 10_000
+_NOTES_BYTES = 100_000
+_MESSAGE_BYTES = 4_000_000
+"""Of a message's content."""
+_RESERVED = ("text", "files", "json")
+"""Names Dify refuses for variables: every tool node has outputs of these names, ``text`` made of text messages."""
 
 Messages = Generator[ToolInvokeMessage, None, None]
 Status: TypeAlias = ToolInvokeMessage.LogMessage.LogStatus
@@ -56,8 +63,8 @@ class LLMFlowTool(ToolLike[ToolInvokeMessage]):
         except LLMFlowError as error:
             # A new one, for Dify is sent what hangs on the old one.
             failure = type(error)(str(error))
-        except Exception:
-            log.exception("unexpected error")
+        except Exception as error:
+            log.error("unexpected error: %s", place_of(error))
             failure = InvokeBadRequestError(self.say("unexpected"))
         yield from self.break_off(str(failure))
         while self._steps:
@@ -78,7 +85,7 @@ class LLMFlowTool(ToolLike[ToolInvokeMessage]):
         shown = fit({name: value for name, value in data.items() if value is not None}, _LOG_BYTES)
         started = time.perf_counter()
         metadata = {LogMetadata.STARTED_AT: started}
-        message = self.create_log_message(self.say(key, **data), shown, Status.START, parent, metadata)
+        message = self.create_log_message(fit(self.say(key, **data), _LOG_BYTES), shown, Status.START, parent, metadata)
         self._steps.append((message, started))
         return message
 
@@ -98,7 +105,7 @@ class LLMFlowTool(ToolLike[ToolInvokeMessage]):
 
     def note_degradations(self, degradations: list[dict[str, str]]) -> None:
         """Note each stage of the server that failed or was skipped."""
-        self.notes += [fit(f"{each['stage']}: {each['reason']}", _LOG_BYTES) for each in degradations]
+        self.notes += self.fitted([f"{each['stage']}: {each['reason']}" for each in degradations], _NOTES_BYTES)
 
     def with_notes(self, text: str) -> str:
         """A text with the notes below it."""
@@ -108,13 +115,16 @@ class LLMFlowTool(ToolLike[ToolInvokeMessage]):
         return f"{text}\n\n{lines}" if text else lines
 
     def results(self, text: str, json: dict[str, Any], **variables: Any) -> Messages:
-        """The result in all three forms; the entries of ``json`` are variables as well."""
+        """The result in all three forms; the entries of ``json`` are variables as well. What is too large is cut."""
+        kept = fit(json, _MESSAGE_BYTES)
+        if kept is not json:
+            text = f"{fit(text, _MESSAGE_BYTES)}\n\n{self.say('cut_value')}"
         if text:
-            yield self.create_text_message(text)
-        yield self.create_json_message(json)
-        for name, value in {**json, **variables}.items():
+            yield self.create_text_message(fit(text, _MESSAGE_BYTES + _LOG_BYTES))
+        yield self.create_json_message(kept)
+        for name, value in {**kept, **variables}.items():
             if name not in _RESERVED:
-                yield self.create_variable_message(name, value)
+                yield self.create_variable_message(name, fit(value, _MESSAGE_BYTES))
 
     def _close(self, status: Status, data: dict[str, Any], error: str | None) -> ToolInvokeMessage:
         message, started = self._steps.pop()
@@ -125,8 +135,3 @@ class LLMFlowTool(ToolLike[ToolInvokeMessage]):
             LogMetadata.ELAPSED_TIME: finished - started,
         }
         return self.finish_log_message(message, status, error, data, metadata)
-
-
-_LOG_BYTES = 10_000
-_RESERVED = ("text", "files", "json")
-"""Names Dify refuses for variables: every tool node has outputs of these names, ``text`` made of text messages."""

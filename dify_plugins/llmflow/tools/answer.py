@@ -127,7 +127,7 @@ def _quoted(citations: list[dict[str, Any]], finished: dict[str, Any]) -> passag
             quoted[number] = {**_source(citation, found), "content": quote}
         elif quote not in quoted[number]["content"]:
             quoted[number]["content"] += f"\n{quote}"
-    return quoted
+    return dict(zip(quoted, fit(list(quoted.values())), strict=False))
 
 
 def _source(citation: dict[str, Any], found: dict[str, Any]) -> passages.Passage:

@@ -17,7 +17,7 @@ class MaskPii(LLMFlowTool, Tool):
 
     def run(self, given: Parameters) -> Messages:
         """See ``mask_pii.yaml``."""
-        text = given.text("text", most=_MOST)
+        text = given.text("text", most=_MOST, stripped=False)
         yield self.step("step_mask", characters=len(text))
         masked = self.server.post("/v1/pii/mask", {"text": text}, "text", "entities")
         entities = [{key: each[key] for key in ("type", "start", "end")} for each in masked["entities"]]

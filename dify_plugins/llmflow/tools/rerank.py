@@ -5,10 +5,9 @@ from __future__ import annotations
 from dify_plugin import Tool
 from llmflow_client import passages
 from llmflow_client.errors import InvokeBadRequestError
-from llmflow_client.parameters import Parameters
+from llmflow_client.parameters import RERANKING, Parameters
 from llmflow_client.tool import LLMFlowTool, Messages
 
-_MODES = ("default", "llm", "cross_encoder", "none")
 _MOST = 1000
 
 
@@ -17,7 +16,7 @@ class Rerank(LLMFlowTool, Tool):
 
     def run(self, given: Parameters) -> Messages:
         """See ``rerank.yaml``."""
-        mode = given.choice("mode", _MODES)
+        mode = given.choice("mode", RERANKING)
         top_n = given.whole_number("top_n", 1, _MOST)
         threshold = given.number("score_threshold", 0, 1)
         query = given.text("query", most=8000)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dify_plugin import Tool
 from llmflow_client import passages
-from llmflow_client.parameters import Parameters
+from llmflow_client.parameters import RERANKING, Parameters
 from llmflow_client.tool import LLMFlowTool, Messages
-
-_RERANK = ("default", "llm", "cross_encoder", "none")
 
 
 class Retrieve(LLMFlowTool, Tool):
@@ -15,7 +13,7 @@ class Retrieve(LLMFlowTool, Tool):
 
     def run(self, given: Parameters) -> Messages:
         """See ``retrieve.yaml``."""
-        rerank = given.choice("rerank", _RERANK)
+        rerank = given.choice("rerank", RERANKING)
         explain = given.flag("explain", default=False)
         asked = {
             "query": given.text("query", most=8000),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from dify_plugin import Tool
-from llmflow_client.limits import fit
 from llmflow_client.parameters import Parameters
 from llmflow_client.tool import LLMFlowTool, Messages
 
@@ -28,8 +27,8 @@ class SearchGraph(LLMFlowTool, Tool):
         found = self.server.post("/v1/graph/search", body, "name", "types", *_LISTS)
         lists = {key: self.fitted(found[key]) for key in _LISTS}
         yield self.done(**{key: len(rows) for key, rows in lists.items()})
-        json = {"name": self.fitted(found["name"]), "types": self.fitted(found["types"]), **lists}
-        summary = fit(self.with_notes(self._summary(json)))
+        json = {"name": found["name"], "types": found["types"], **lists}
+        summary = self.with_notes(self._summary(json))
         yield from self.results(summary, json, summary=summary)
 
     def _summary(self, found: dict[str, Any]) -> str:

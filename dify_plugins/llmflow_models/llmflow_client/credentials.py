@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 from dify_plugin.errors.model import InvokeAuthorizationError, InvokeBadRequestError
 
 from llmflow_client.texts import LANGUAGES, say
@@ -59,8 +60,8 @@ class Credentials:
 def _base_url(address: str, language: str) -> str:
     try:
         parts = urlsplit(address)
-        is_address = bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        is_address = bool(httpx.URL(address).host.encode("idna")) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
         is_address = False
     if (
         not is_address
