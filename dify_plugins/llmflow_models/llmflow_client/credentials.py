@@ -71,8 +71,14 @@ def _base_url(address: str, language: str) -> str:
         or parts.fragment
         or re.search(r"\s", address)
     ):
-        raise InvokeBadRequestError(say(language, "bad_address", value=address))
+        raise InvokeBadRequestError(say(language, "bad_address", value=_without_user(address)))
     return f"{parts.scheme}://{parts.netloc}{_PASTED.sub('', parts.path, count=1)}"
+
+
+def _without_user(address: str) -> str:
+    """The address without a user's name and password, which no message may show."""
+    _, at, host = address.rpartition("@")
+    return f"…@{host}" if at else address
 
 
 def _timeout_s(value: Any, language: str) -> float:

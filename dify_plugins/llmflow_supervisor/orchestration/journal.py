@@ -34,8 +34,7 @@ class Entry:
     error: str | None = None
     usage: LLMUsage = field(default_factory=LLMUsage.empty_usage)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    _started_at: float = field(default_factory=time.time)
-    _clock: float = field(default_factory=time.perf_counter)
+    _started_at: float = field(default_factory=time.perf_counter)
 
     def spend(self, usage: LLMUsage) -> None:
         """Add a model call's usage, here and in the lines this one is nested in."""
@@ -49,8 +48,8 @@ class Entry:
         if self.provider:
             metadata[LogMetadata.PROVIDER] = self.provider
         if status is not _Status.START:
-            elapsed = time.perf_counter() - self._clock
-            metadata |= {LogMetadata.FINISHED_AT: self._started_at + elapsed, LogMetadata.ELAPSED_TIME: elapsed}
+            now = time.perf_counter()
+            metadata |= {LogMetadata.FINISHED_AT: now, LogMetadata.ELAPSED_TIME: now - self._started_at}
         if self.usage.total_tokens:
             metadata |= {
                 LogMetadata.TOTAL_TOKENS: self.usage.total_tokens,
