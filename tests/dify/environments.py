@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,3 +25,14 @@ StartPlugin = Callable[..., PluginProcess]
 def interpreter(name: str) -> Path:
     """The Python of an environment."""
     return ENVIRONMENTS[name] / "bin" / "python"
+
+
+def logged(plugin: PluginProcess, text: str, times: int = 1) -> list[str]:
+    """The plugin's log once ``text`` is in that many lines of it; it comes by another way than messages, and later."""
+    deadline = time.monotonic() + 10
+    while True:
+        lines = list(plugin.log)
+        if sum(text in line for line in lines) >= times:
+            return lines
+        assert time.monotonic() < deadline, f"{text!r} is not {times} times in the log:\n" + "\n".join(lines[-30:])
+        time.sleep(0.02)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from chat_server import Reply
-from environments import StartPlugin
+from environments import StartPlugin, logged
 from faulty_server import FaultyServer, as_json, page
 from llmflow_server import LLMFlowServer
 
@@ -199,7 +199,7 @@ def test_a_bug_is_no_consent_and_its_log_has_no_texts(endpoint: Endpoint, faulty
     faulty.decide = lambda _: as_json({"error_code": 1002}, 401)
     status, _, told = Endpoint(endpoint.plugin, {**endpoint.settings, "base_url": faulty.url}).post()
     assert (status, told["error_code"]) == (502, 502)
-    assert any("KeyError at retrieval.py:" in line for line in endpoint.plugin.log)
+    assert logged(endpoint.plugin, "KeyError at retrieval.py:")
 
 
 def test_ten_megabytes_pass(endpoint: Endpoint, faulty: FaultyServer) -> None:

@@ -160,6 +160,8 @@ def exists(code: str) -> bool:
         return (*package.groups()[:2], kind) in {(each["name"], each["version"], each["type"]) for each in MANIFESTS}
     if code.startswith("{"):
         return isinstance(json.loads(code), dict)
+    if code.split("/")[0] in ("dist", "build"):  # made by commands, in no clone
+        return True
     if entity := re.fullmatch(r"\[([A-Z_]+)\]", code):
         return entity[1] in ENTITY_TYPES
     places = (ROOT, PLUGINS, *PLUGINS.glob("llmflow*"))

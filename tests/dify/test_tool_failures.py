@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from chat_server import Reply
-from environments import StartPlugin
+from environments import StartPlugin, logged
 from faulty_server import Asked, FaultyServer, as_json, page, told
 from tool_calls import Tools
 from worded_errors import without_python
@@ -307,10 +307,10 @@ def test_what_is_left_empty_is_not_sent(tools: Tools, faulty: FaultyServer) -> N
 def test_a_bug_is_told_without_python(tools: Tools, faulty: FaultyServer) -> None:
     faulty.decide = lambda _: retrieval({"score": 1})
     assert "예상하지 못한 문제" in tools.failure("retrieve", query="연차")
-    assert any("KeyError at " in line and "retrieve.py:" in line for line in tools.plugin.log)
+    assert any("KeyError at " in line and "retrieve.py:" in line for line in logged(tools.plugin, "KeyError at "))
     faulty.decide = lambda _: retrieval({**candidate("연차"), "score": "text of a user"})
     assert "예상하지 못한 문제" in tools.failure("retrieve", query="연차")
-    assert not any("text of a user" in line for line in tools.plugin.log)
+    assert not any("text of a user" in line for line in logged(tools.plugin, "unexpected error: ", times=2))
 
 
 BIG = "x" * 6_000_000

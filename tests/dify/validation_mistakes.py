@@ -202,7 +202,12 @@ TOOL_CHANGES = [
         "tools/retrieve.py", "llmflow_client.tool", "llmflow_client.tol", "llmflow_client.tol is imported, and the pa"
     ),
     Change("tools/retrieve.py", "from llmflow_client.tool", "from ..llmflow_client.tool", "leads out of the plugin"),
-    Change("tools/retrieve.py", "_RERANK = (", "return\n_RERANK = (", "this is not Python: 'return' outside function"),
+    Change(
+        "tools/retrieve.py",
+        "class Retrieve(",
+        "return\nclass Retrieve(",
+        "this is not Python: 'return' outside function",
+    ),
     Change("requirements.txt", "dify_plugin>=0.7.4,<0.11", "dify_plugin", "dify_plugin is required in any version"),
     Change("requirements.txt", "dify_plugin>=0.7.4,<0.11", "dify_plugin>=0.10", "a range with 0.7.4 and 0.10.2"),
     Change("tools/retrieve.py", "class Retrieve(", "class Retrieve(:", "this is not Python"),
