@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from chat_server import Reply
+from chat_server import Reply, send, serving_http
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -78,17 +76,7 @@ class FaultyServer:
                 asked = Asked(self.command, self.path, headers, self._body(headers))
                 server.asked.append(asked)
                 reply = server.decide(asked)
-                try:
-                    self.send_response(reply.status)
-                    for name, value in reply.headers.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    for part in reply.parts:
-                        time.sleep(reply.pause_s)
-                        self.wfile.write(part)
-                        self.wfile.flush()
-                except OSError:
-                    pass  # the client hung up, as some tests want
+                send(self, reply)
 
             def _body(self, headers: dict[str, str]) -> bytes:
                 if "chunked" not in headers.get("transfer-encoding", ""):
@@ -123,13 +111,8 @@ class FaultyServer:
     @contextmanager
     def running(self) -> Iterator[FaultyServer]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving_http(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()
 
 
 def _certificate(folder: Path) -> Path:

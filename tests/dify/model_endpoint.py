@@ -6,15 +6,13 @@ As the address of a plugin it stands for an LLMFlow server that fails in ways a 
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from chat_server import Reply, event
+from chat_server import Reply, event, send, serving_http
 
 WINDOW = 32_768
 TOKENS = 321
@@ -85,17 +83,7 @@ class ScriptedEndpoint:
                     self._send(endpoint.answer(self.path, body))
 
             def _send(self, reply: Reply) -> None:
-                try:
-                    self.send_response(reply.status)
-                    for name, value in reply.headers.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    for part in reply.parts:
-                        time.sleep(reply.pause_s)
-                        self.wfile.write(part)
-                        self.wfile.flush()
-                except OSError:
-                    pass  # the client hung up, as some tests want
+                send(self, reply)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -118,10 +106,5 @@ class ScriptedEndpoint:
     @contextmanager
     def running(self) -> Iterator[ScriptedEndpoint]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving_http(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()

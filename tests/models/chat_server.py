@@ -39,6 +39,33 @@ def answer(text: str, size: int = 7, finish: str = "stop", pause_s: float = 0.0)
     return Reply([*parts, piece(None, finish), usage, event(b"[DONE]")], pause_s=pause_s)
 
 
+def send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
+    """Answer the request that ``handler`` has."""
+    try:
+        handler.send_response(reply.status)
+        for name, value in reply.headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        for part in reply.parts:
+            time.sleep(reply.pause_s)
+            handler.wfile.write(part)
+            handler.wfile.flush()
+    except OSError:
+        pass  # the client hung up, as some tests want
+
+
+@contextmanager
+def serving_http(http: ThreadingHTTPServer) -> Iterator[None]:
+    """Serve from a thread until the block ends."""
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        http.shutdown()
+        http.server_close()
+
+
 class ChatServer:
     """Answers call n with reply n (the last one from then on); remembers what it was sent."""
 
@@ -54,17 +81,7 @@ class ChatServer:
                 server.requests.append(json.loads(body))
                 server.headers.append({name.lower(): value for name, value in self.headers.items()})
                 reply = server._replies[min(len(server.requests), len(server._replies)) - 1]
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                try:
-                    for part in reply.parts:
-                        time.sleep(reply.pause_s)
-                        self.wfile.write(part)
-                        self.wfile.flush()
-                except OSError:
-                    pass  # the client hung up, as some tests want
+                send(self, reply)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -76,13 +93,8 @@ class ChatServer:
     @contextmanager
     def running(self) -> Iterator[ChatServer]:
         """Serve until the block ends."""
-        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving_http(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()
 
 
 @contextmanager
