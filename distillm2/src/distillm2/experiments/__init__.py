@@ -1,0 +1,1 @@
+"""What surrounds a training run: the memory plan before it, loops and sweeps over many."""

@@ -1,0 +1,1 @@
+"""The trainer, and the hooks by which it enters LLaMA-Factory."""

@@ -1,0 +1,1 @@
+"""LlamaBoard's fields, labels, command preview and plots for the stage."""
