@@ -7,6 +7,12 @@ import pytest
 from command_line import Ran, run, write_documents
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output goes to a file as wide as files are, whatever terminal the tests were started from."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder without settings or documents, in which the commands of a module run."""
