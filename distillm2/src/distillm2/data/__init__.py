@@ -1,1 +1,1 @@
-"""From prompts to training pairs: generation, synthesis, joining, licences. Needs no GPU and no LLaMA-Factory trainer."""
+"""From prompts to training pairs: generation, synthesis, joining, licences. Needs neither a GPU nor a trainer."""

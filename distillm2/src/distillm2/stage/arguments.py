@@ -7,7 +7,12 @@ from typing import Literal, Optional  # HfArgumentParser of older releases reads
 
 from llamafactory.hparams.finetuning_args import FinetuningArguments
 
+from distillm2.errors import DistillationError
+
 STAGE = "distillm2"
+LOSSES = ("distillm2", "distillm", "kl", "rkl", "js")
+ALPHA_SCHEDULES = ("fixed", "adaptive")
+BETA_SCHEDULES = ("fixed", "paper", "reference")
 
 
 @dataclass
@@ -66,3 +71,71 @@ class DistillationArguments(FinetuningArguments):
     distill_chunk_size: int = field(
         default=128, metadata={"help": "Response tokens whose logits are in memory at a time."}
     )
+    distill_first_epoch: int = field(
+        default=0,
+        metadata={
+            "help": "Epochs of the same distillation done by earlier runs, whose adapter or model this run starts from "
+            "(`distillm2 loop` sets it)."
+        },
+    )
+    distill_total_epochs: int = field(
+        default=0,
+        metadata={"help": "Epochs of the whole distillation when it is cut into several runs; 0: this run is all."},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stage == STAGE:
+            self._check_teacher()
+            self._check_values()
+
+    def _check_teacher(self) -> None:
+        """A teacher must be named, and quantisation needs a teacher of its own to apply to."""
+        if not (self.teacher_model or self.teacher_adapter or self.teacher_cache):
+            raise DistillationError(
+                "Stage distillm2 needs a teacher: set `teacher_model` (path or hub name), or `teacher_adapter` (a LoRA "
+                "of the student's own base), or `teacher_cache` (a folder written by `distillm2 cache`)."
+            )
+        if self.teacher_quantization_bit not in (None, 4, 8):
+            raise DistillationError(
+                f"teacher_quantization_bit is {self.teacher_quantization_bit!r}; allowed are 4, 8, or nothing."
+            )
+        if self.teacher_quantization_bit and not self.teacher_model:
+            raise DistillationError(
+                "teacher_quantization_bit applies to `teacher_model`, which is not set. A `teacher_adapter` alone "
+                "shares the student's base model: quantise that with `quantization_bit`."
+            )
+
+    def _check_values(self) -> None:
+        """Every number in its range and every name among those known."""
+        for name, allowed in (
+            ("distill_loss", LOSSES),
+            ("distill_alpha_schedule", ALPHA_SCHEDULES),
+            ("distill_beta_schedule", BETA_SCHEDULES),
+        ):
+            if getattr(self, name) not in allowed:
+                raise DistillationError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}.")
+        for name, holds, allowed_range in (
+            ("distill_sft_weight", 0.0 <= self.distill_sft_weight <= 1.0, "0 to 1"),
+            ("distill_temperature", self.distill_temperature > 0.0, "numbers above 0"),
+            ("distill_alpha", 0.0 < self.distill_alpha < 1.0, "numbers between 0 and 1, without either end"),
+            (
+                "distill_alpha_min",
+                0.0 < self.distill_alpha_min <= self.distill_alpha,
+                f"numbers above 0 and up to distill_alpha, {self.distill_alpha}",
+            ),
+            ("distill_chunk_size", self.distill_chunk_size >= 1, "whole numbers from 1; 128 suits most GPUs"),
+            ("distill_first_epoch", self.distill_first_epoch >= 0, "whole numbers from 0"),
+            (
+                "distill_total_epochs",
+                self.distill_total_epochs == 0 or self.distill_total_epochs > self.distill_first_epoch,
+                f"0, or a whole number above distill_first_epoch, {self.distill_first_epoch}",
+            ),
+        ):
+            if not holds:
+                raise DistillationError(f"{name} is {getattr(self, name)!r}; allowed are {allowed_range}.")
+        if self.distill_first_epoch and not self.distill_total_epochs:
+            raise DistillationError(
+                f"distill_first_epoch is {self.distill_first_epoch}, and distill_total_epochs is not set: "
+                "set it to the number of epochs of the whole distillation."
+            )

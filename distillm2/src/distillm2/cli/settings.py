@@ -1,0 +1,42 @@
+"""Settings of a training as they stand on the command line, read without LLaMA-Factory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distillm2.errors import DistillationError
+
+CONFIGURATION_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """A YAML or JSON file with ``key=value`` overrides, or ``--key value`` flags, as one dictionary.
+
+    :raises DistillationError: for a file that is missing or is no mapping
+    """
+    if not arguments or not arguments[0].endswith(CONFIGURATION_SUFFIXES):
+        return _read_flags(arguments)
+    from omegaconf import OmegaConf
+
+    path = Path(arguments[0])
+    if not path.is_file():
+        raise DistillationError(f"There is no file {path}. Give a YAML of settings: distillm2 train settings.yaml")
+    loaded = OmegaConf.load(path)
+    if not OmegaConf.is_dict(loaded):
+        raise DistillationError(f"{path} is not a mapping of settings: write lines of the form `key: value`.")
+    merged = OmegaConf.to_container(OmegaConf.merge(loaded, OmegaConf.from_cli(list(arguments[1:]))))
+    return {str(key): value for key, value in merged.items()} if isinstance(merged, dict) else {}
+
+
+def _read_flags(arguments: Sequence[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    key = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            key, found, value = argument[2:].partition("=")
+            settings[key] = value if found else True
+        elif key:
+            settings[key] = argument if settings[key] is True else f"{settings[key]},{argument}"
+    return settings

@@ -1,0 +1,70 @@
+"""Groups of near-duplicate texts, found exactly: all pairs whose character trigrams overlap by a given share."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+SHINGLE = 3
+SLACK = 1e-9  # rounding of threshold times size must not lose a pair
+
+
+def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
+    """The group of each text, as the position of the group's first text; pairs of Jaccard >= threshold share one.
+
+    Letters' case, punctuation and white space are not compared. Groups are transitive: a chain of near-duplicates is
+    one group. Prefix filtering (Chaudhuri et al. 2006; Xiao et al. 2008): two sets that overlap enough share one of
+    their rarest shingles, so that few pairs are compared although none is missed.
+    """
+    groups = _Groups(len(texts))
+    shingles = [_shingles(text) for text in texts]
+    counts = Counter(shingle for each in shingles for shingle in each)
+    ordered = [sorted(each, key=lambda shingle: (counts[shingle], shingle)) for each in shingles]
+    first_with: dict[tuple[str, ...], int] = {}
+    index: dict[str, list[int]] = defaultdict(list)
+    for number in sorted(range(len(texts)), key=lambda place: (len(ordered[place]), place)):
+        mine = ordered[number]
+        twin = first_with.setdefault(tuple(mine), number)
+        groups.join(number, twin)
+        if twin != number:
+            continue
+        size = len(mine)
+        compared: set[int] = set()
+        for shingle in mine[: size - math.ceil(threshold * size - SLACK) + 1]:
+            for other in index[shingle]:
+                if other in compared or len(ordered[other]) < threshold * size - SLACK:
+                    continue
+                compared.add(other)
+                if groups.of(other) != groups.of(number) and _jaccard(shingles[other], shingles[number]) >= threshold:
+                    groups.join(number, other)
+        for shingle in mine[: size - math.ceil(2 * threshold / (1 + threshold) * size - SLACK) + 1]:
+            index[shingle].append(number)
+    return [groups.of(number) for number in range(len(texts))]
+
+
+class _Groups:
+    def __init__(self, count: int) -> None:
+        self.parent = list(range(count))
+
+    def of(self, number: int) -> int:
+        while self.parent[number] != number:
+            self.parent[number] = self.parent[self.parent[number]]
+            number = self.parent[number]
+        return number
+
+    def join(self, one: int, other: int) -> None:
+        first, second = sorted((self.of(one), self.of(other)))
+        self.parent[second] = first
+
+
+def _shingles(text: str) -> frozenset[str]:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    letters = " ".join("".join(sign if sign.isalnum() else " " for sign in folded).split()) or folded
+    return frozenset(letters[at : at + SHINGLE] for at in range(max(1, len(letters) - SHINGLE + 1)))
+
+
+def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)

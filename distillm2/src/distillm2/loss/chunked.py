@@ -1,0 +1,240 @@
+"""The distillation loss from hidden states, in chunks of tokens, with its gradients taken on the way.
+
+No logits outlive their chunk: a chunk's gradient with respect to its logits is written down in closed form and sent
+through the head at once. The backward pass only scales what was summed up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from distillm2.errors import DistillationError
+from distillm2.loss.objective import Formula, Objective
+from distillm2.loss.rows import Coefficients, RowTerms, add_cross_entropy, head_rows, label_logp, top_k_rows
+from distillm2.loss.targets import Head, HeadTarget, Target, TopKTarget
+
+
+class LossTerms(NamedTuple):
+    """The loss, a differentiable scalar, and per response token [n], detached: the divergence at the objective's
+    temperature, and the log-probability of the token by student and teacher at temperature 1."""
+
+    loss: Tensor
+    divergence: Tensor
+    student_logp: Tensor
+    teacher_logp: Tensor
+
+
+def distillation_loss(
+    hidden: Tensor,
+    head: Head,
+    target: Target,
+    labels: Tensor,
+    student_written: Tensor,
+    alpha: Tensor,
+    weight: Tensor,
+    sft_weight: Tensor,
+    objective: Objective,
+    chunk_size: int,
+    vocabulary: int,
+    head_parameters: Sequence[Tensor] = (),
+) -> LossTerms:
+    """Sum over response tokens of (1-s) weight T^2 divergence + s sft_weight (-log q(label)), s = the SFT share.
+
+    ``hidden`` [n, H] are the student's last hidden states at the tokens that predict ``labels`` [n]; ``head`` maps
+    [c, H] to logits [c, V] and is differentiated as it is, so that biases, adapters, soft caps and scales belong in
+    it. Its trainable parameters must be named in ``head_parameters``. ``student_written`` [n] is boolean; ``alpha``
+    [n] lies in (0, 1). Of both models' logits the first ``vocabulary`` columns count, the rest is padding.
+
+    At most ``chunk_size`` tokens have logits at a time. Gradients are taken only where grad mode is on. Raises
+    DistillationError for shapes, labels or alphas out of range and for a trainable head parameter left out.
+    """
+    call = _Call(
+        head, target, labels, student_written, alpha, weight, sft_weight, objective, chunk_size, vocabulary
+    )
+    call.check(hidden)
+    loss, *statistics = _ChunkedLoss.apply(call, torch.is_grad_enabled(), hidden, *head_parameters)
+    return LossTerms(loss, *statistics)
+
+
+def label_logprobs(hidden: Tensor, head: Head, labels: Tensor, vocabulary: int, chunk_size: int) -> Tensor:
+    """Log-probability [n] of ``labels`` at temperature 1, detached, without keeping logits."""
+    _check_labels(labels, hidden.shape[0], vocabulary)
+    found = [hidden.new_empty(0, dtype=_wide(hidden))]
+    with torch.no_grad():
+        for rows in torch.arange(len(labels), device=labels.device).split(chunk_size):
+            found.append(label_logp(_cut(head(hidden[rows]), vocabulary), labels[rows]))
+    return torch.cat(found)
+
+
+def target_logprobs(target: Target, labels: Tensor, vocabulary: int, chunk_size: int) -> Tensor:
+    """The teacher's log-probability [n] of ``labels``."""
+    if isinstance(target, TopKTarget):
+        return target.label_logp
+    return label_logprobs(target.hidden, target.head, labels, vocabulary, chunk_size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    head: Head
+    target: Target
+    labels: Tensor
+    student_written: Tensor
+    alpha: Tensor
+    weight: Tensor
+    sft_weight: Tensor
+    objective: Objective
+    chunk_size: int
+    vocabulary: int
+
+    def check(self, hidden: Tensor) -> None:
+        """Raise DistillationError for what does not fit together."""
+        n = hidden.shape[0]
+        for name in ("labels", "student_written", "alpha", "weight", "sft_weight"):
+            shape = tuple(getattr(self, name).shape)
+            if shape != (n,):
+                raise DistillationError(f"{name} has the shape {shape}; with {n} hidden states it must be ({n},).")
+        if len(self.target) != n:
+            raise DistillationError(f"The teacher's targets are for {len(self.target)} tokens, the student's for {n}.")
+        if self.chunk_size < 1:
+            raise DistillationError(f"distill_chunk_size is {self.chunk_size}; it must be at least 1.")
+        if not ((self.alpha > 0) & (self.alpha < 1)).all():
+            raise DistillationError("alpha must lie between 0 and 1, both excluded, for every token.")
+        _check_labels(self.labels, n, self.vocabulary)
+
+    def chunks(self) -> Iterator[tuple[Formula, Tensor]]:
+        """Rows of one formula each, ``chunk_size`` at a time."""
+        kinds: dict[Formula, Tensor] = {}
+        for kind in (False, True):
+            rows = (self.student_written == kind).nonzero().squeeze(-1)
+            formula = self.objective.formula(student_written=kind)
+            kinds[formula] = torch.cat([kinds[formula], rows]) if formula in kinds else rows
+        for formula, rows in kinds.items():
+            if len(rows):
+                yield from ((formula, chunk) for chunk in rows.split(self.chunk_size))
+
+    def coefficients(self, dtype: torch.dtype) -> Coefficients:
+        """Of every token; the temperature's square and the SFT share are in."""
+        share = self.objective.sft_weight
+        factor = (1 - share) * self.objective.temperature**2
+        return Coefficients(self.alpha.to(dtype), self.weight.to(dtype) * factor, self.sft_weight.to(dtype) * share)
+
+    def terms(self, rows: Tensor, formula: Formula, logits: Tensor, use: Coefficients, out: Tensor | None) -> RowTerms:
+        """Terms of some rows from the student's logits; their gradient goes to ``out``."""
+        labels, target = self.labels[rows], self.target.chunk(rows)
+        use = Coefficients(*(column[rows] for column in use))
+        temperature = self.objective.temperature
+        if isinstance(target, TopKTarget):
+            found = top_k_rows(logits, target, labels, formula, temperature, use, out)
+        else:
+            teacher = _cut(target, self.vocabulary)
+            found = head_rows(logits, teacher, labels, formula, temperature, use, out)
+        if out is not None and self.objective.sft_weight:
+            add_cross_entropy(logits, labels, use.cross_entropy, out)
+        return found
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Forward finds the gradients, divided by the largest weight so that half precision keeps them; backward scales."""
+
+    @staticmethod
+    def forward(ctx: Any, call: _Call, gradients: bool, hidden: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        dtype, device = _wide(hidden), hidden.device.type
+        use = call.coefficients(dtype)
+        largest = _largest(use)
+        scaled = Coefficients(use.alpha, use.divergence / largest, use.cross_entropy / largest)
+        needs = ctx.needs_input_grad[2:] if gradients else [False] * (1 + len(parameters))
+        wanted = [parameter for parameter, need in zip(parameters, needs[1:], strict=True) if need]
+        hidden_sum = torch.zeros_like(hidden) if needs[0] else None
+        sums = [torch.zeros_like(parameter, dtype=_wide(parameter)) for parameter in wanted]
+        statistics = [hidden.new_zeros(len(hidden), dtype=dtype) for _ in RowTerms._fields]
+
+        for number, (formula, rows) in enumerate(call.chunks()):
+            inputs = hidden[rows].detach().requires_grad_(any(needs))
+            with torch.set_grad_enabled(any(needs)):
+                logits = call.head(inputs)
+            if number == 0 and any(needs):
+                _check_parameters(logits, inputs, parameters)
+            with torch.autocast(device, enabled=False):
+                found = logits.detach()
+                slope = torch.zeros_like(found) if any(needs) else None
+                inner = None if slope is None else _cut(slope, call.vocabulary)
+                terms = call.terms(rows, formula, _cut(found, call.vocabulary), scaled, inner)
+                for values, new in zip(statistics, terms, strict=True):
+                    values[rows] = new
+                if slope is not None:
+                    sources = [inputs, *wanted] if needs[0] else wanted
+                    found_grads = torch.autograd.grad(logits, sources, slope, materialize_grads=True)
+                    if hidden_sum is not None:
+                        hidden_sum[rows] = found_grads[0]
+                    for total, new in zip(sums, found_grads[-len(wanted) :] if wanted else (), strict=True):
+                        total += new
+
+        ctx.needs = needs
+        ctx.types = [parameter.dtype for parameter in wanted]
+        ctx.save_for_backward(largest, *([] if hidden_sum is None else [hidden_sum]), *sums)
+        divergence, student_logp, teacher_logp = statistics
+        loss = torch.dot(use.divergence, divergence) - torch.dot(use.cross_entropy, student_logp)
+        ctx.mark_non_differentiable(*statistics)
+        return loss, *statistics
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        largest, *sums = ctx.saved_tensors
+        scale = grad_loss * largest
+        found = iter(sums)
+        return None, None, *((next(found) * scale) if need else None for need in ctx.needs)
+
+
+def _largest(use: Coefficients) -> Tensor:
+    """The largest factor of a gradient, at least a tiny number."""
+    return torch.cat([use.divergence.new_full((1,), 1e-30), use.divergence.abs(), use.cross_entropy.abs()]).amax()
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    """The type that sums are taken in: fp32, or float64 where the tensor is."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _cut(logits: Tensor, vocabulary: int) -> Tensor:
+    """Logits of the common vocabulary."""
+    if logits.shape[-1] < vocabulary:
+        raise DistillationError(
+            f"A model has {logits.shape[-1]} logits, fewer than the common vocabulary of {vocabulary}; "
+            "both models must cover it."
+        )
+    return logits[:, :vocabulary]
+
+
+def _check_labels(labels: Tensor, n: int, vocabulary: int) -> None:
+    if tuple(labels.shape) != (n,):
+        raise DistillationError(f"labels has the shape {tuple(labels.shape)}; with {n} tokens it must be ({n},).")
+    if n and not ((labels >= 0) & (labels < vocabulary)).all():
+        raise DistillationError(
+            f"Labels run from {int(labels.min())} to {int(labels.max())}; they must be token ids from 0 to "
+            f"{vocabulary - 1}. Give response tokens only and one tokenizer for both models."
+        )
+
+
+def _check_parameters(logits: Tensor, inputs: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Raise DistillationError where the head reaches a trainable tensor that would get no gradient."""
+    known = {id(inputs), *map(id, parameters)}
+    seen, waiting = set(), [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in known:
+            raise DistillationError(
+                f"The head has a trainable parameter of shape {tuple(leaf.shape)} that is not in head_parameters; "
+                "name it there or freeze it."
+            )
+        waiting.extend(following for following, _ in node.next_functions)

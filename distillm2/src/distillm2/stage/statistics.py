@@ -1,0 +1,86 @@
+"""Averages between two logging steps, over all processes, and the anchor of the adaptive alpha."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from distillm2.errors import DistillationError
+
+STATE_FILE = "distill_state.json"
+NAMES = ("skl", "srkl", "alpha_teacher", "alpha_student", "beta", "gap_teacher", "gap_student", "sft")
+
+
+class Anchor(NamedTuple):
+    """The first logged mean gap on teacher and on student responses: m of the adaptive alpha (arXiv 2503.07067)."""
+
+    teacher: float
+    student: float
+
+
+class DistillState:
+    """Sums since the last logging step, and the anchor once it is known.
+
+    Saved with every checkpoint, so that a resumed training logs and computes what an uninterrupted one would.
+    """
+
+    def __init__(self) -> None:
+        self.anchor: Anchor | None = None
+        self._sums = torch.zeros(len(NAMES), 2)
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add the values of some sequences under each name."""
+        step = torch.zeros_like(self._sums, device=next(iter(values.values())).device)
+        for name, value in values.items():
+            step[NAMES.index(name)] = torch.stack([value.detach().float().sum(), step.new_tensor(value.numel())])
+        self._sums = self._sums.to(step.device) + step
+
+    def is_empty(self) -> bool:
+        """Whether nothing was added since the last logging step."""
+        return not bool(self._sums[:, 1].any())
+
+    def means(self, accelerator: Any) -> dict[str, float]:
+        """Means over all processes of what was added; every process must call it."""
+        return {name: total / count for name, (total, count) in zip(NAMES, self._reduce(accelerator)) if count}
+
+    def restart(self) -> None:
+        """Begin the next window."""
+        self._sums = torch.zeros_like(self._sums)
+
+    def fix_anchor(self, means: Mapping[str, float]) -> None:
+        """Take the anchor from the first means there are."""
+        if self.anchor is None and "gap_teacher" in means:
+            self.anchor = Anchor(means["gap_teacher"], means["gap_student"])
+
+    def save(self, folder: Path, accelerator: Any) -> None:
+        """Write ``distill_state.json``; every process must call it, the first one writes."""
+        sums = self._reduce(accelerator)
+        if accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {"anchor": self.anchor, "sums": dict(zip(NAMES, sums))}
+            (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+    def load(self, folder: Path, accelerator: Any) -> None:
+        """Read what `save` wrote; the first process takes over the sums of all.
+
+        :raises DistillationError: when the folder has none
+        """
+        path = folder / STATE_FILE
+        if not path.is_file():
+            raise DistillationError(
+                f"{path} is missing: {folder} was not written by stage distillm2, and without it the adaptive alpha "
+                "has no anchor. Start from a folder that has it, or set distill_alpha_schedule: fixed."
+            )
+        state = json.loads(path.read_text(encoding="utf-8"))
+        self.anchor = Anchor(*state["anchor"]) if state["anchor"] else None
+        if accelerator.is_main_process:
+            self._sums = torch.tensor([state["sums"][name] for name in NAMES], device=accelerator.device)
+
+    def _reduce(self, accelerator: Any) -> list[list[float]]:
+        sums: list[list[float]] = accelerator.reduce(self._sums.to(accelerator.device).clone(), "sum").tolist()
+        return sums
