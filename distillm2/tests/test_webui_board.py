@@ -179,7 +179,5 @@ def test_a_run_can_be_aborted(board: Board, folder: Path) -> None:
     assert ["-m", "distillm2", "train"] in [training.info["cmdline"][2:5] for training in trainings]
     board.press("Abort")
     board.output("Finished.").wait_for(timeout=60_000)
-    board.page.get_by_text("Training aborted.").first.wait_for()
-    gone, alive = psutil.wait_procs(trainings, timeout=20)
-    assert not alive
+    assert not psutil.wait_procs(trainings, timeout=20)[1]
     assert json.loads(log.read_text().splitlines()[-1])["current_steps"] < 4000

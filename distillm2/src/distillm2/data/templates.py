@@ -130,5 +130,5 @@ def check_template(template: TrainingTemplate, prompts: Sequence[Prompt]) -> Non
 
 
 def _shown(template: TrainingTemplate, ids: list[int], start: int, at: int) -> str:
-    before, after = template.tokenizer.decode(ids[start:at]), template.tokenizer.decode(ids[at : at + 12])
+    before, after = template.tokenizer.decode(ids[start:at]), template.tokenizer.decode(ids[at : at + 24])
     return f"{before!r} then {after!r}" if after else f"{before!r} and its end"

@@ -43,7 +43,6 @@ class Settings:
     disable_gradient_checkpointing: bool = False
     use_unsloth_gc: bool = False
     enable_liger_kernel: bool = False
-    upcast_layernorm: bool = False
     optim: str = "adamw_torch_fused"
     quantization_bit: int | None = None
     double_quantization: bool = True
@@ -113,7 +112,6 @@ def settings_from(values: Mapping[str, Any], name: str) -> Settings:
         disable_gradient_checkpointing=read.flag("disable_gradient_checkpointing"),
         use_unsloth_gc=read.flag("use_unsloth_gc"),
         enable_liger_kernel=read.flag("enable_liger_kernel"),
-        upcast_layernorm=read.flag("upcast_layernorm"),
         optim=str(values.get("optim") or "adamw_torch_fused"),
         quantization_bit=read.bits("quantization_bit"),
         double_quantization=read.flag("double_quantization", True),

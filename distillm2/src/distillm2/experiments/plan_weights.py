@@ -158,4 +158,5 @@ def _factored(shape: Shape, settings: Settings) -> int:
         sides = sum(linear.inputs + linear.outputs + 2 * rank for linear in shape.targets(settings.lora_target))
         return sides * shape.layers
     sides = sum(linear.inputs + linear.outputs for linear in shape.linears) + shape.norms * shape.hidden
-    return shape.layers * sides + (shape.vocabulary + shape.hidden) * (1 if shape.tied else 2)
+    sides += 2 * shape.head_width if shape.query_norm else 0
+    return shape.layers * sides + (shape.vocabulary + shape.hidden) * (1 if shape.tied else 2) + shape.hidden

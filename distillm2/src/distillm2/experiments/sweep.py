@@ -80,7 +80,7 @@ def _run(sweep: Sweep, observer: Observer) -> Study:
 
     study, space, total = open_study(sweep), sweep.searched(), sweep.trials
     if sweep.sampler == "grid":
-        total = min(total, math.prod(len(entry.grid(name)) for name, entry in space.items()))
+        total = min(total, len(sweep.grid_points()))
     repeat_killed(study)
     parent = _mlflow_parent(sweep, study)
     failures = 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from distillm2.errors import DistillationError
-from distillm2.experiments.sweep_space import Choices, Space, describe_space
+from distillm2.experiments.sweep_space import Choices, Space, Value, describe_space
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -43,6 +45,15 @@ class Sweep:
             return self.space
         return {name: Choices(tuple(entry.grid(name))) for name, entry in self.space.items()}
 
+    def grid_points(self) -> list[dict[str, Value]]:
+        """The combinations of a grid in a drawn order, so that its first trials are spread; none for other samplers."""
+        if self.sampler != "grid":
+            return []
+        values = [entry.grid(name) for name, entry in self.space.items()]
+        points = [dict(zip(self.space, point, strict=True)) for point in itertools.product(*values)]
+        random.Random(self.seed).shuffle(points)
+        return points
+
 
 def open_study(sweep: Sweep) -> Study:
     """Create the study of the output folder, or go on with it.
@@ -61,6 +72,8 @@ def open_study(sweep: Sweep) -> Study:
     definition = _definition(sweep)
     before = study.user_attrs.get("definition")
     if before is None:
+        for point in sweep.grid_points():
+            study.enqueue_trial(point, skip_if_exists=True)
         study.set_user_attr("definition", definition)
     elif before != definition:
         changed = ", ".join(key for key in definition if before.get(key) != definition[key])
@@ -109,7 +122,5 @@ def _definition(sweep: Sweep) -> dict[str, Any]:
 def _sampler(sweep: Sweep, drawn: int) -> BaseSampler:
     from optuna import samplers
 
-    if sweep.sampler == "grid":
-        return samplers.GridSampler({name: entry.grid(name) for name, entry in sweep.space.items()}, seed=sweep.seed)
     seed = sweep.seed + drawn  # a study that goes on must not draw its first points again
     return samplers.TPESampler(seed=seed) if sweep.sampler == "tpe" else samplers.RandomSampler(seed=seed)

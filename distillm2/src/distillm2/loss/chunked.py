@@ -16,8 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from distillm2.errors import DistillationError
 from distillm2.loss.objective import Formula, Objective
-from distillm2.loss.rows import Coefficients, RowTerms, add_cross_entropy, head_rows, label_logp, top_k_rows
-from distillm2.loss.targets import Head, HeadTarget, Target, TopKTarget
+from distillm2.loss.rows import Coefficients, RowTerms, add_cross_entropy, label_logp, row_terms
+from distillm2.loss.targets import Head, Target, TopKTarget
 
 
 class LossTerms(NamedTuple):
@@ -54,9 +54,7 @@ def distillation_loss(
     At most ``chunk_size`` tokens have logits at a time. Gradients are taken only where grad mode is on. Raises
     DistillationError for shapes, labels or alphas out of range and for a trainable head parameter left out.
     """
-    call = _Call(
-        head, target, labels, student_written, alpha, weight, sft_weight, objective, chunk_size, vocabulary
-    )
+    call = _Call(head, target, labels, student_written, alpha, weight, sft_weight, objective, chunk_size, vocabulary)
     call.check(hidden)
     loss, *statistics = _ChunkedLoss.apply(call, torch.is_grad_enabled(), hidden, *head_parameters)
     return LossTerms(loss, *statistics)
@@ -118,24 +116,35 @@ class _Call:
             if len(rows):
                 yield from ((formula, chunk) for chunk in rows.split(self.chunk_size))
 
-    def coefficients(self, dtype: torch.dtype) -> Coefficients:
+    def factors(self, dtype: torch.dtype) -> Coefficients:
         """Of every token; the temperature's square and the SFT share are in."""
         share = self.objective.sft_weight
         factor = (1 - share) * self.objective.temperature**2
         return Coefficients(self.alpha.to(dtype), self.weight.to(dtype) * factor, self.sft_weight.to(dtype) * share)
 
-    def terms(self, rows: Tensor, formula: Formula, logits: Tensor, use: Coefficients, out: Tensor | None) -> RowTerms:
-        """Terms of some rows from the student's logits; their gradient goes to ``out``."""
-        labels, target = self.labels[rows], self.target.chunk(rows)
-        use = Coefficients(*(column[rows] for column in use))
-        temperature = self.objective.temperature
-        if isinstance(target, TopKTarget):
-            found = top_k_rows(logits, target, labels, formula, temperature, use, out)
-        else:
-            teacher = _cut(target, self.vocabulary)
-            found = head_rows(logits, teacher, labels, formula, temperature, use, out)
-        if out is not None and self.objective.sft_weight:
-            add_cross_entropy(logits, labels, use.cross_entropy, out)
+    def teacher(self, rows: Tensor) -> Tensor | TopKTarget:
+        """The teacher's side of some rows."""
+        target = self.target.chunk(rows)
+        return target if isinstance(target, TopKTarget) else _cut(target, self.vocabulary)
+
+    def terms(
+        self,
+        rows: Tensor,
+        formula: Formula,
+        logits: Tensor,
+        teacher: Tensor | TopKTarget,
+        factors: Coefficients,
+        out: Tensor | None,
+    ) -> RowTerms:
+        """Terms of some rows; the gradient with respect to all of the student's ``logits`` goes to ``out``."""
+        labels, use, inner = self.labels[rows], factors.at(rows), None
+        logits = _cut(logits, self.vocabulary)
+        if out is not None:
+            out[:, self.vocabulary :] = 0
+            inner = out[:, : self.vocabulary]
+        found = row_terms(logits, teacher, labels, formula, self.objective.temperature, use, inner)
+        if inner is not None and self.objective.sft_weight:
+            add_cross_entropy(logits, labels, use.cross_entropy, inner)
         return found
 
 
@@ -144,42 +153,41 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: _Call, gradients: bool, hidden: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-        dtype, device = _wide(hidden), hidden.device.type
-        use = call.coefficients(dtype)
-        largest = _largest(use)
-        scaled = Coefficients(use.alpha, use.divergence / largest, use.cross_entropy / largest)
-        needs = ctx.needs_input_grad[2:] if gradients else [False] * (1 + len(parameters))
+        dtype = _wide(hidden)
+        factors = call.factors(dtype)
+        largest = _largest(factors)
+        scaled = Coefficients(factors.alpha, factors.divergence / largest, factors.cross_entropy / largest)
+        needs = ctx.needs_input_grad[2:] if gradients else (False,) * (1 + len(parameters))
+        learns = any(needs)
         wanted = [parameter for parameter, need in zip(parameters, needs[1:], strict=True) if need]
-        hidden_sum = torch.zeros_like(hidden) if needs[0] else None
         sums = [torch.zeros_like(parameter, dtype=_wide(parameter)) for parameter in wanted]
+        hidden_grad = torch.zeros_like(hidden) if needs[0] else None
         statistics = [hidden.new_zeros(len(hidden), dtype=dtype) for _ in RowTerms._fields]
 
         for number, (formula, rows) in enumerate(call.chunks()):
-            inputs = hidden[rows].detach().requires_grad_(any(needs))
-            with torch.set_grad_enabled(any(needs)):
+            inputs = hidden[rows].detach().requires_grad_(learns)
+            with torch.set_grad_enabled(learns):
                 logits = call.head(inputs)
-            if number == 0 and any(needs):
+            if learns and number == 0:
                 _check_parameters(logits, inputs, parameters)
-            with torch.autocast(device, enabled=False):
-                found = logits.detach()
-                slope = torch.zeros_like(found) if any(needs) else None
-                inner = None if slope is None else _cut(slope, call.vocabulary)
-                terms = call.terms(rows, formula, _cut(found, call.vocabulary), scaled, inner)
+            teacher = call.teacher(rows)
+            with torch.autocast(hidden.device.type, enabled=False):
+                slope = torch.empty_like(logits) if learns else None
+                terms = call.terms(rows, formula, logits.detach(), teacher, scaled, slope)
                 for values, new in zip(statistics, terms, strict=True):
                     values[rows] = new
-                if slope is not None:
-                    sources = [inputs, *wanted] if needs[0] else wanted
-                    found_grads = torch.autograd.grad(logits, sources, slope, materialize_grads=True)
-                    if hidden_sum is not None:
-                        hidden_sum[rows] = found_grads[0]
-                    for total, new in zip(sums, found_grads[-len(wanted) :] if wanted else (), strict=True):
+                if learns:
+                    found = torch.autograd.grad(logits, [inputs, *wanted], slope, materialize_grads=True)
+                    if hidden_grad is not None:
+                        hidden_grad[rows] = found[0]
+                    for total, new in zip(sums, found[1:], strict=True):
                         total += new
 
         ctx.needs = needs
-        ctx.types = [parameter.dtype for parameter in wanted]
-        ctx.save_for_backward(largest, *([] if hidden_sum is None else [hidden_sum]), *sums)
+        ctx.types = [tensor.dtype for tensor, need in zip((hidden, *parameters), needs, strict=True) if need]
+        ctx.save_for_backward(largest, *([] if hidden_grad is None else [hidden_grad]), *sums)
         divergence, student_logp, teacher_logp = statistics
-        loss = torch.dot(use.divergence, divergence) - torch.dot(use.cross_entropy, student_logp)
+        loss = torch.dot(factors.divergence, divergence) - torch.dot(factors.cross_entropy, student_logp)
         ctx.mark_non_differentiable(*statistics)
         return loss, *statistics
 
@@ -188,13 +196,14 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         largest, *sums = ctx.saved_tensors
         scale = grad_loss * largest
-        found = iter(sums)
-        return None, None, *((next(found) * scale) if need else None for need in ctx.needs)
+        grads = iter([(found * scale).to(dtype) for found, dtype in zip(sums, ctx.types, strict=True)])
+        return None, None, *(next(grads) if need else None for need in ctx.needs)
 
 
-def _largest(use: Coefficients) -> Tensor:
+def _largest(factors: Coefficients) -> Tensor:
     """The largest factor of a gradient, at least a tiny number."""
-    return torch.cat([use.divergence.new_full((1,), 1e-30), use.divergence.abs(), use.cross_entropy.abs()]).amax()
+    least = factors.divergence.new_full((1,), 1e-30)
+    return torch.cat([least, factors.divergence.abs(), factors.cross_entropy.abs()]).amax()
 
 
 def _wide(tensor: Tensor) -> torch.dtype:

@@ -86,7 +86,8 @@ def divergence(
     slope = torch.div(student.exp, mixture).log_()
     reverse = dot(student.exp, slope) / student.total
     _write(out, student, slope, reverse, weight * (1 - alpha))
-    forward = dot(teacher.exp, torch.div(teacher.exp, mixture, out=mixture).log_()) / teacher.total + ratio.log()
+    share = torch.div(teacher.exp, mixture, out=mixture).mul_(ratio)
+    forward = dot(teacher.exp, share.log_()) / teacher.total
     return alpha * forward + (1 - alpha) * reverse
 
 

@@ -1,4 +1,4 @@
-"""Loss terms of one chunk: blocks of rows small enough for the processor's cache run through the divergence."""
+"""Loss terms of one chunk's logits, in blocks of rows whose temporaries fit the processor's cache."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from distillm2.loss.divergences import FLOOR, Scores, divergence, row_peak
 from distillm2.loss.objective import Formula
 from distillm2.loss.targets import TopKTarget
 
-BLOCK_ELEMENTS = {"cpu": 1 << 18}  # of a temporary [b, V]
-BLOCK_ELEMENTS_DEVICE = 1 << 25
+CPU_BLOCK = 1 << 18  # elements of a temporary: 1 MiB in fp32, for the second-level cache
+DEVICE_BLOCK = 1 << 24  # 64 MiB: a GPU's passes must outlast their launch
 
 
 class RowTerms(NamedTuple):
-    """Per row [c] of a chunk: the divergence and both models' log-probability of the label."""
+    """Per row: the divergence, and both models' log-probability of the label at temperature 1."""
 
     divergence: Tensor
     student_logp: Tensor
@@ -25,89 +25,49 @@ class RowTerms(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """Per row [c]: alpha, and the factors of the divergence's and of the cross-entropy's gradient."""
+    """Per row: alpha, and the factors of the divergence and of the cross-entropy in the loss."""
 
     alpha: Tensor
     divergence: Tensor
     cross_entropy: Tensor
 
+    def at(self, rows: Tensor | slice) -> Coefficients:
+        """Those of some rows."""
+        return Coefficients(*(column[rows] for column in self))
 
-def head_rows(
-    student: Tensor,
-    teacher: Tensor,
+
+def row_terms(
+    logits: Tensor,
+    teacher: Tensor | TopKTarget,
     labels: Tensor,
     formula: Formula,
     temperature: float,
-    coefficients: Coefficients,
+    factors: Coefficients,
     out: Tensor | None,
 ) -> RowTerms:
-    """Terms from both models' logits [c, V]; the gradient of the student's goes to ``out`` [c, V] where one is given.
+    """Terms of the student's ``logits`` [c, V]; the divergence's gradient with respect to them goes to ``out`` if given.
 
-    The cross-entropy's part is added by :func:`add_cross_entropy`.
+    A :class:`TopKTarget` coarsens both distributions to its k tokens and one bucket for the rest, and temperature is
+    applied to the coarse distributions; with k = V nothing is coarsened.
     """
     terms = []
-    for rows in blocks(student):
-        p = Scores.of(teacher[rows], temperature, formula)
-        q = Scores.of(student[rows], temperature, formula)
-        alpha, weight = (column[rows].unsqueeze(-1) for column in coefficients[:2])
-        label = labels[rows].unsqueeze(-1)
-        value = divergence(formula, q, p, alpha, weight / temperature, None if out is None else out[rows])
-        logp = [s.logp(z[rows].gather(-1, label)) for s, z in ((q, student), (p, teacher))]
-        terms.append(RowTerms(value.squeeze(-1), *logp))
+    for rows in blocks(logits):
+        z, label, use = logits[rows], labels[rows].unsqueeze(-1), factors.at(rows)
+        slope = None if out is None else out[rows]
+        if isinstance(teacher, TopKTarget):
+            terms.append(_coarse_terms(z, teacher.chunk(rows), label, formula, temperature, use, slope))
+            continue
+        q, p = Scores.of(z, temperature, formula), Scores.of(teacher[rows], temperature, formula)
+        logps = q.logp(z.gather(-1, label)), p.logp(teacher[rows].gather(-1, label))
+        terms.append(RowTerms(_divergence(q, p, formula, temperature, use, slope), *logps))
     return RowTerms(*(torch.cat(column) for column in zip(*terms, strict=True)))
 
 
-def top_k_rows(
-    student: Tensor,
-    teacher: TopKTarget,
-    labels: Tensor,
-    formula: Formula,
-    temperature: float,
-    coefficients: Coefficients,
-    out: Tensor | None,
-) -> RowTerms:
-    """The same for a teacher's top k: both distributions are coarsened to those k tokens and one bucket for the rest.
-
-    Temperature is applied to the coarsened distributions. With k = V there is no rest.
-    """
-    terms = []
-    for rows in blocks(student):
-        ids = teacher.ids[rows]
-        rest = student[rows].to(coefficients.alpha.dtype, copy=True)
-        top = rest.gather(-1, ids)
-        picked = rest.gather(-1, labels[rows].unsqueeze(-1))
-        logprobs = teacher.logprobs[rows].to(rest.dtype)
-        if ids.shape[-1] == rest.shape[-1]:
-            spread, coarse, known = None, top, logprobs
-        else:
-            rest.scatter_(-1, ids, -torch.inf)
-            peak = row_peak(rest)
-            overall = torch.maximum(peak, row_peak(top))
-            rest.sub_(peak).exp_()
-            total = rest.sum(-1, keepdim=True)
-            spread = rest.div_(total)
-            coarse = torch.cat([top - overall, peak - overall + total.log()], -1)
-            known = torch.cat([logprobs, teacher.tail[rows].to(rest.dtype).unsqueeze(-1).clamp(min=FLOOR)], -1)
-            picked = picked - overall
-        p = Scores.of(known, temperature, formula)
-        q = Scores.of(coarse, temperature, formula)
-        alpha, weight = (column[rows].unsqueeze(-1) for column in coefficients[:2])
-        slope = None if out is None else torch.empty_like(coarse)
-        value = divergence(formula, q, p, alpha, weight / temperature, slope)
-        if out is not None and slope is not None:
-            if spread is not None:
-                torch.mul(spread, slope[:, -1:], out=out[rows])
-            out[rows].scatter_(-1, ids, slope[:, : ids.shape[-1]].to(out.dtype))
-        logp = [q.logp(picked), teacher.label_logp[rows].to(rest.dtype)]
-        terms.append(RowTerms(value.squeeze(-1), *logp))
-    return RowTerms(*(torch.cat(column) for column in zip(*terms, strict=True)))
-
-
-def add_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor, out: Tensor) -> None:
-    """Add ``weight`` [c] times the gradient of -log softmax(logits)[label] to ``out`` [c, V]."""
+def add_cross_entropy(logits: Tensor, labels: Tensor, factor: Tensor, out: Tensor) -> None:
+    """Add ``factor`` [c] times the gradient of -log softmax(logits)[label] to ``out`` [c, V]."""
     for rows in blocks(logits):
         scores = Scores.of(logits[rows], 1.0, "skl")
-        share = weight[rows].unsqueeze(-1)
+        share = factor[rows].unsqueeze(-1)
         out[rows].addcmul_(scores.exp, share / scores.total)
         out[rows].scatter_add_(-1, labels[rows].unsqueeze(-1), -share.to(out.dtype))
 
@@ -123,7 +83,50 @@ def label_logp(logits: Tensor, labels: Tensor) -> Tensor:
 
 def blocks(logits: Tensor) -> Iterator[slice]:
     """Slices of rows whose temporaries stay small."""
-    elements = BLOCK_ELEMENTS.get(logits.device.type, BLOCK_ELEMENTS_DEVICE)
-    size = max(1, elements // logits.shape[-1])
+    size = max(1, (CPU_BLOCK if logits.device.type == "cpu" else DEVICE_BLOCK) // logits.shape[-1])
     for start in range(0, logits.shape[0], size):
         yield slice(start, start + size)
+
+
+def _divergence(
+    q: Scores, p: Scores, formula: Formula, temperature: float, use: Coefficients, out: Tensor | None
+) -> Tensor:
+    # d/dz of a divergence of z / T
+    factor = use.divergence.unsqueeze(-1) / temperature
+    return divergence(formula, q, p, use.alpha.unsqueeze(-1), factor, out).squeeze(-1)
+
+
+def _coarse_terms(
+    logits: Tensor,
+    teacher: TopKTarget,
+    label: Tensor,
+    formula: Formula,
+    temperature: float,
+    use: Coefficients,
+    out: Tensor | None,
+) -> RowTerms:
+    """As :func:`row_terms`, for one block of rows and cached targets."""
+    k, dtype = teacher.ids.shape[-1], use.alpha.dtype
+    rest = logits.to(dtype, copy=True)
+    picked, coarse = rest.gather(-1, label), rest.gather(-1, teacher.ids)
+    known = teacher.logprobs.to(dtype)
+    if k < rest.shape[-1]:
+        rest.scatter_(-1, teacher.ids, -torch.inf)
+        rest_peak = row_peak(rest)
+        peak = torch.maximum(rest_peak, row_peak(coarse))
+        rest.sub_(rest_peak).exp_()
+        total = rest.sum(-1, keepdim=True)
+        rest.div_(total)
+        picked = picked - peak
+        coarse = torch.cat([coarse - peak, rest_peak - peak + total.log()], -1)
+        # a tail of no mass is given the least that is told from zero, so that rkl stays finite
+        known = torch.cat([known, teacher.tail.to(dtype).unsqueeze(-1).clamp(min=FLOOR)], -1)
+    q, p = Scores.of(coarse, temperature, formula), Scores.of(known, temperature, formula)
+    logps = q.logp(picked), teacher.label_logp.to(dtype)
+    slope = None if out is None else torch.empty_like(coarse)
+    value = _divergence(q, p, formula, temperature, use, slope)
+    if out is not None and slope is not None:
+        if k < rest.shape[-1]:
+            torch.mul(rest, slope[:, k:], out=out)
+        out.scatter_(-1, teacher.ids, slope[:, :k].to(out.dtype))
+    return RowTerms(value, *logps)

@@ -53,7 +53,7 @@ class TopKTarget:
     def __len__(self) -> int:
         return self.ids.shape[0]
 
-    def chunk(self, rows: Tensor) -> TopKTarget:
+    def chunk(self, rows: Tensor | slice) -> TopKTarget:
         """The same for the rows [c]."""
         return TopKTarget(self.ids[rows], self.logprobs[rows], self.tail[rows], self.label_logp[rows])
 
