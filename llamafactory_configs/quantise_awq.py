@@ -38,6 +38,8 @@ def main(model_path: str, out: str, files: Sequence[Path]) -> None:
         max_seq_length=MAX_TOKENS,
         num_calibration_samples=len(rows),
     )
+    if getattr(model.config, "quantization_config", None) is None and not quantised(model):
+        sys.exit(f"{HERE / 'quantise_awq.yaml'} quantised nothing; nothing is written")
     model.save_pretrained(out, save_compressed=True)
     tokenizer.save_pretrained(out)
 

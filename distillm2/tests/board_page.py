@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-LOAD_SECONDS = 120
+LOAD_SECONDS = 300
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def open_page(address: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(address) else route.abort())
         yield page
         browser.close()

@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, student: Path, teacher: Path,
         "online": ["train", str(online), *split],
         "offline": ["train", str(offline), everything],
         "few": ["train", str(offline), few, f"output_dir={folder / 'from_few'}"],
-        "other template": ["train", str(offline), few, "template=llama3", f"output_dir={folder / 'refused'}"],
+        "other template": ["train", str(offline), few, "template=default", f"output_dir={folder / 'refused'}"],
         "temperature": ["train", str(offline), few, "distill_temperature=2.0", f"output_dir={folder / 'refused'}"],
     }
     plan = folder / "plan.json"
@@ -79,7 +79,6 @@ def test_what_fits_is_carried_out(runs: Runs) -> None:
 
 def test_a_cache_of_all_tokens_trains_like_the_teacher_itself(runs: Runs) -> None:
     online, offline = runs.losses("online"), runs.losses("offline")
-    print(offline[0], online[0], offline[-1], online[-1])
     assert len(online) == len(offline) == 6 + 3
     assert sum("distill/srkl" in line for line in offline) == 6
     assert sum("eval_loss" in line for line in offline) == 3
@@ -93,11 +92,9 @@ def test_a_cache_of_all_tokens_trains_like_the_teacher_itself(runs: Runs) -> Non
 
 def test_a_small_cache_trains_to_nearly_the_same(runs: Runs) -> None:
     online, few = runs.losses("online"), runs.losses("from_few")
-    assert [line["distill/gap_teacher"] for line in few][:1] == pytest.approx(
-        [online[0]["distill/gap_teacher"]], abs=1e-5
-    )
+    assert few[0]["distill/gap_teacher"] == pytest.approx(online[0]["distill/gap_teacher"], abs=1e-6)
     assert 0.5 * online[0]["distill/skl"] < few[0]["distill/skl"] < online[0]["distill/skl"]
-    assert few[-1]["loss"] < few[0]["loss"]
+    assert few[2]["loss"] < few[0]["loss"]
 
 
 def test_no_teacher_was_there(runs: Runs) -> None:
@@ -113,6 +110,6 @@ def test_the_table_shows_what_the_cache_holds(runs: Runs) -> None:
 def test_what_does_not_fit_is_refused_before_training(runs: Runs) -> None:
     assert "give --output DIR, or set `teacher_cache`" in runs.refusals["no folder"]
     assert "32 of the 32 rows" in runs.refusals["other template"]
-    assert "template qwen, cutoff_len 256; this run has template llama3" in runs.refusals["other template"]
+    assert "template qwen, cutoff_len 256; this run has template default" in runs.refusals["other template"]
     assert "distill_temperature is 2" in runs.refusals["temperature"]
     assert not list((runs.folder / "refused").glob("*.safetensors"))

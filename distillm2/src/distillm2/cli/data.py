@@ -153,18 +153,20 @@ def pairs(
     Example: distillm2 pairs --teacher teacher.jsonl --student student.jsonl --output data --name my_pairs
     --template qwen3_nothink --tokenizer models/student
     """
-    report = build_pairs(
-        teacher,
-        student,
-        output,
-        name,
-        template=_rendering(template, tokenizer, enable_thinking, default_system),
-        limits=Limits(cutoff_len, max_prompt),
-        validation=validation,
-        near_duplicate=near_duplicate,
-        drop_identical=drop_identical,
-        seed=seed,
-    )
+    rendering = _rendering(template, tokenizer, enable_thinking, default_system)
+    with console.status("Joining, counting tokens and looking for near-duplicates"):
+        report = build_pairs(
+            teacher,
+            student,
+            output,
+            name,
+            template=rendering,
+            limits=Limits(cutoff_len, max_prompt),
+            validation=validation,
+            near_duplicate=near_duplicate,
+            drop_identical=drop_identical,
+            seed=seed,
+        )
     _table(
         f"Pairs in {output / 'dataset_info.json'}",
         {

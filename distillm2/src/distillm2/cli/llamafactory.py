@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,10 @@ def launch(command: str, arguments: Sequence[str]) -> None:
         register_webui()
     from llamafactory import launcher
 
-    launcher.launch()
+    try:
+        launcher.launch()
+    except subprocess.CalledProcessError as error:  # torchrun has said what went wrong
+        raise SystemExit(error.returncode) from None
 
 
 def _prepare_training(arguments: Sequence[str]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from distillm2.errors import DistillationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 STEPS = {
     "sample": "sampling the student",
@@ -93,22 +96,52 @@ def loop(
         concurrency=concurrency,
     )
 
-    def started(epoch: int, step: str) -> None:
-        console.print(f"epoch {epoch + 1}/{plan.epochs}: {STEPS[step]}", soft_wrap=True)
+    with _Steps(console) as bar:
 
-    def ended(epoch: int, step: str, counts: Mapping[str, Any]) -> None:
-        console.print(f"  {_summary(step, counts)}", soft_wrap=True, markup=False)
+        def started(epoch: int, step: str) -> None:
+            console.print(f"epoch {epoch + 1}/{plan.epochs}: {STEPS[step]}", soft_wrap=True)
+            if step == "train":
+                bar.begin()
 
-    last = 0
+        def ended(epoch: int, step: str, counts: Mapping[str, Any]) -> None:
+            bar.end()
+            console.print(f"  {_summary(step, counts)}", soft_wrap=True, markup=False)
 
-    def trained(done: int, total: int) -> None:
-        nonlocal last
-        if done != last:
-            last = done
-            console.print(f"  step {done}/{total}", end="\r" if console.is_terminal else os.linesep)
-
-    final = run_loop(plan, LoopObserver(started, ended, trained, console))
+        final = run_loop(plan, LoopObserver(started, ended, bar.show, console))
     console.print(f"the student after {plan.epochs} epochs: {final}", soft_wrap=True)
+
+
+class _Steps:
+    """The bar of a training's steps; it is shown while one runs, since the sampling has a bar of its own."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> _Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        """Show it."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        self.bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=self.console)
+        self.bar.add_task("steps", total=None)
+        self.bar.start()
+
+    def show(self, done: int, total: int) -> None:
+        """Move it on."""
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, total=total or None)
+
+    def end(self) -> None:
+        """Take it away."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
 
 
 def _summary(step: str, counts: Mapping[str, Any]) -> str:

@@ -14,20 +14,31 @@ CONFIGURATION_SUFFIXES = (".yaml", ".yml", ".json")
 def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
     """A YAML or JSON file with ``key=value`` overrides, or ``--key value`` flags, as one dictionary.
 
-    :raises DistillationError: for a file that is missing or is no mapping
+    :raises DistillationError: for a file that is missing, broken or no mapping, and an override without ``=``
     """
     if not arguments or not arguments[0].endswith(CONFIGURATION_SUFFIXES):
         return _read_flags(arguments)
-    from omegaconf import OmegaConf
-
-    path = Path(arguments[0])
-    if not path.is_file():
+    path, *overrides = arguments
+    if not Path(path).is_file():
         raise DistillationError(f"There is no file {path}. Give a YAML of settings: distillm2 train settings.yaml")
-    loaded = OmegaConf.load(path)
-    if not OmegaConf.is_dict(loaded):
+    if wrong := [override for override in overrides if "=" not in override]:
+        raise DistillationError(f"{wrong[0]} is no override: write key=value, such as cutoff_len=1024, after {path}.")
+    return _merge(path, overrides)
+
+
+def _merge(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        loaded = OmegaConf.load(path)
+        merged = OmegaConf.to_container(OmegaConf.merge(loaded, OmegaConf.from_cli(list(overrides))))
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise DistillationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(merged, dict):
         raise DistillationError(f"{path} is not a mapping of settings: write lines of the form `key: value`.")
-    merged = OmegaConf.to_container(OmegaConf.merge(loaded, OmegaConf.from_cli(list(arguments[1:]))))
-    return {str(key): value for key, value in merged.items()} if isinstance(merged, dict) else {}
+    return {str(key): value for key, value in merged.items()}
 
 
 def _read_flags(arguments: Sequence[str]) -> dict[str, Any]:

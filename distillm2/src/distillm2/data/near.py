@@ -19,29 +19,40 @@ def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
     their rarest shingles, so that few pairs are compared although none is missed.
     """
     groups = _Groups(len(texts))
-    shingles = [_shingles(text) for text in texts]
-    counts = Counter(shingle for each in shingles for shingle in each)
-    ordered = [sorted(each, key=lambda shingle: (counts[shingle], shingle)) for each in shingles]
-    first_with: dict[tuple[str, ...], int] = {}
-    index: dict[str, list[int]] = defaultdict(list)
-    for number in sorted(range(len(texts)), key=lambda place: (len(ordered[place]), place)):
-        mine = ordered[number]
-        twin = first_with.setdefault(tuple(mine), number)
+    ranked = _ranked([_shingles(text) for text in texts])
+    sets = [frozenset(each) for each in ranked]
+    first_with: dict[tuple[int, ...], int] = {}
+    index: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for number in sorted(range(len(texts)), key=lambda place: (len(ranked[place]), place)):
+        mine = ranked[number]
+        twin = first_with.setdefault(mine, number)
         groups.join(number, twin)
         if twin != number:
             continue
         size = len(mine)
         compared: set[int] = set()
-        for shingle in mine[: size - math.ceil(threshold * size - SLACK) + 1]:
-            for other in index[shingle]:
-                if other in compared or len(ordered[other]) < threshold * size - SLACK:
+        for at, shingle in enumerate(mine[: size - math.ceil(threshold * size - SLACK) + 1]):
+            for other, place in index[shingle]:
+                if other in compared:
                     continue
                 compared.add(other)
-                if groups.of(other) != groups.of(number) and _jaccard(shingles[other], shingles[number]) >= threshold:
+                others = len(ranked[other])
+                # This is the first shingle that both have: no more can be common than what follows in either.
+                common = min(size - at, others - place)
+                if common * (1 + threshold) < threshold * (size + others) - SLACK:
+                    continue
+                if groups.of(other) != groups.of(number) and _jaccard(sets[other], sets[number]) >= threshold:
                     groups.join(number, other)
-        for shingle in mine[: size - math.ceil(2 * threshold / (1 + threshold) * size - SLACK) + 1]:
-            index[shingle].append(number)
+        for place, shingle in enumerate(mine[: size - math.ceil(2 * threshold / (1 + threshold) * size - SLACK) + 1]):
+            index[shingle].append((number, place))
     return [groups.of(number) for number in range(len(texts))]
+
+
+def _ranked(shingles: Sequence[frozenset[str]]) -> list[tuple[int, ...]]:
+    """Each text's shingles as numbers in one order for all, the rarest first."""
+    counts = Counter(shingle for each in shingles for shingle in each)
+    rank = {shingle: number for number, shingle in enumerate(sorted(counts, key=lambda one: (counts[one], one)))}
+    return [tuple(sorted(rank[shingle] for shingle in each)) for each in shingles]
 
 
 class _Groups:
@@ -65,6 +76,6 @@ def _shingles(text: str) -> frozenset[str]:
     return frozenset(letters[at : at + SHINGLE] for at in range(max(1, len(letters) - SHINGLE + 1)))
 
 
-def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+def _jaccard(one: frozenset[int], other: frozenset[int]) -> float:
     common = len(one & other)
     return common / (len(one) + len(other) - common)

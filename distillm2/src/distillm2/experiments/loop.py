@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +18,8 @@ from distillm2.experiments.training_process import OnStep, check_stage
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from distillm2.data.templates import TrainingTemplate
 
 STATE = "loop.json"
 
@@ -55,6 +60,8 @@ def check_loop(loop: Loop) -> None:
             "teacher_cache holds no log-probabilities of responses that are yet to be drawn: set teacher_model or "
             "teacher_adapter as well, and the loop makes a cache for every epoch"
         )
+    if not loop.teacher_responses.is_file():
+        raise DistillationError(f"{loop.teacher_responses}: no such file; write it with `distillm2 generate`")
     for epoch in range(loop.epochs):
         loop.server.check(loop.student(epoch))
 
@@ -83,24 +90,16 @@ def run_loop(loop: Loop, observer: LoopObserver) -> Path:
 
 
 def _run(loop: Loop, observer: LoopObserver) -> Path:
-    from distillm2.data.templates import load_template
-
     state = _State.open(loop)
     environment = _mlflow(loop, state)
-    settings = loop.settings
-    template = load_template(
-        str(settings["template"]),
-        str(settings["model_name_or_path"]),
-        thinking=settings.get("enable_thinking"),
-        default_system=settings.get("default_system"),
-    )
+    template = functools.cache(lambda: _load_template(loop.settings))
     steps: dict[str, Callable[[int], dict[str, Any]]] = {
-        "sample": lambda epoch: sample(loop, epoch, template, observer.console),
-        "pair": lambda epoch: pair(loop, epoch, template),
+        "sample": lambda epoch: sample(loop, epoch, template() if loop.server.token_ids else None, observer.console),
+        "pair": lambda epoch: pair(loop, epoch, template()),
         "cache": lambda epoch: cache(loop, epoch),
         "train": lambda epoch: train_epoch(loop, epoch, environment, observer.step),
     }
-    if not settings.get("teacher_cache"):
+    if not loop.settings.get("teacher_cache"):
         del steps["cache"]
     for epoch in range(loop.epochs):
         for name, step in steps.items():
@@ -116,6 +115,17 @@ def _run(loop: Loop, observer: LoopObserver) -> Path:
     return loop.trained(loop.epochs - 1)
 
 
+def _load_template(settings: Mapping[str, Any]) -> TrainingTemplate:
+    from distillm2.data.templates import load_template
+
+    return load_template(
+        str(settings["template"]),
+        str(settings["model_name_or_path"]),
+        thinking=settings.get("enable_thinking"),
+        default_system=settings.get("default_system"),
+    )
+
+
 @dataclass(frozen=True)
 class _State:
     path: Path
@@ -124,11 +134,7 @@ class _State:
     @classmethod
     def open(cls, loop: Loop) -> _State:
         path = loop.output / STATE
-        definition = json.loads(
-            json.dumps(
-                {"epochs": loop.epochs, "teacher": str(loop.teacher_responses.resolve()), **loop.settings}, default=str
-            )
-        )
+        definition = _definition(loop)
         if not path.exists():
             return cls(path, {"definition": definition, "done": {}})
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -151,6 +157,15 @@ class _State:
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(self.content, indent=1, ensure_ascii=False), encoding="utf-8")
         part.replace(self.path)
+
+
+def _definition(loop: Loop) -> dict[str, Any]:
+    """What must not change while a loop goes on."""
+    sampling = {f"sampling.{name}": value for name, value in dataclasses.asdict(loop.sampling).items()}
+    teacher = hashlib.sha256(loop.teacher_responses.read_bytes()).hexdigest()
+    values = {"epochs": loop.epochs, "teacher responses": teacher, **sampling, **loop.settings}
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return plain
 
 
 def _mlflow(loop: Loop, state: _State) -> dict[str, str]:

@@ -92,9 +92,10 @@ def epoch_settings(loop: Loop, epoch: int, *, held_out: bool) -> dict[str, Any]:
     return settings
 
 
-def sample(loop: Loop, epoch: int, template: TrainingTemplate, console: Console) -> dict[str, Any]:
+def sample(loop: Loop, epoch: int, template: TrainingTemplate | None, console: Console) -> dict[str, Any]:
     """Draw the student's responses to the teacher's prompts; those of a killed start are kept.
 
+    Prompts are sent as token ids of ``template``, or as conversations when there is none.
     Requests that fail are asked once more; then their prompts are left out, and the counts say so.
     """
     from distillm2.data.generate import Rendering, generate
@@ -108,7 +109,7 @@ def sample(loop: Loop, epoch: int, template: TrainingTemplate, console: Console)
                 folder / "student.jsonl",
                 sampling=loop.sampling,
                 concurrency=loop.concurrency,
-                rendering=Rendering(template) if loop.server.token_ids else None,
+                rendering=Rendering(template) if template is not None else None,
                 console=console,
             )
             if report.finished:

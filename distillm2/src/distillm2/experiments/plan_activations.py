@@ -111,7 +111,7 @@ def _inputs(shape: Shape, settings: Settings, use: Precision) -> tuple[int, int]
         kept = c * settings.lora_rank + (linear.inputs if settings.lora_dropout else 0)
         if own_copies or (source not in seen and linear.name != "o_proj"):
             kept += c * linear.inputs
-        kept += 2 * c * linear.outputs if settings.use_dora else 0
+        kept += 3 * c * linear.outputs if settings.use_dora else 0
         seen.add(source)
         attention, mlp = (attention + kept, mlp) if part == "attention" else (attention, mlp + kept)
     if stored_bits(shape, settings.quantization_bit) == 8:

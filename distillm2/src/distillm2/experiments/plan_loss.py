@@ -15,7 +15,7 @@ from distillm2.experiments.plan_shape import Shape
 from distillm2.experiments.plan_weights import Size, dequantised, stored_bits, width
 
 # fp32 buffers [chunk, V] of the divergence at a time, by the loss; both models' exponentials and what is between them.
-TEMPORARIES: Mapping[str, int] = {"distillm2": 3, "distillm": 3, "js": 4, "kl": 5, "rkl": 5}
+TEMPORARIES: Mapping[str, int] = {"distillm2": 4, "distillm": 4, "js": 5, "kl": 5, "rkl": 5}
 BLOCK = 1 << 25  # numbers in such a buffer at most
 WITHOUT_REFERENCE = ("orpo", "simpo")
 
@@ -52,7 +52,7 @@ def dense_loss(shape: Shape, settings: Settings) -> Size:
     compute = precision(shape, settings).compute
     if settings.enable_liger_kernel and settings.stage != "dpo":
         return _liger(shape, settings, compute)
-    extra = compute if shape.logit_cap else 0  # tanh keeps its result
+    extra = 2 * compute if shape.logit_cap else 0  # tanh's result and its product with the cap
     if needs_reference(settings):
         per, why = 16, "policy's logits and log-softmax, and the reference's, in fp32"
     else:
@@ -79,6 +79,8 @@ def chunked_loss(shape: Shape, teacher: Teacher | None, settings: Settings) -> S
     size = 2 * numbers * compute + theirs + 4 * temporaries * min(numbers, BLOCK)
     capped = numbers * compute * 2 if shape.logit_cap else 0
     hidden = 3 * settings.tokens * shape.hidden * compute
+    if settings.finetuning_type == "full" or "lm_head" in (settings.additional_target or ""):
+        hidden += (8 + compute) * shape.embedding  # its gradient's sum, the same scaled, a half-precision copy
     return Size(
         size + capped + hidden,
         f"{chunk} tokens x {shape.vocabulary:,}: {'two' if teacher is None else 'three'} of {compute} B, "

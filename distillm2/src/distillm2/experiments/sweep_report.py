@@ -53,6 +53,7 @@ def plot(sweep: Sweep, study: Study, path: Path) -> None:
     """Write a PNG: the value of each trial with the best so far, and the value against each argument."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     completed = sorted(completed_trials(study), key=lambda trial: trial.number)
     numbers, values = [trial.number for trial in completed], [trial.values[0] for trial in completed]
@@ -66,6 +67,7 @@ def plot(sweep: Sweep, study: Study, path: Path) -> None:
     axes[0].step(numbers, [better(values[: i + 1]) for i in range(len(values))], where="post", label="best so far")
     axes[0].set(xlabel="trial", ylabel=sweep.metric)
     axes[0].legend()
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis, (name, entry) in zip(axes[1:], sweep.space.items(), strict=False):
         _slice(axis, entry, [trial.params[name] for trial in completed], values)
         axis.set(xlabel=name, ylabel=sweep.metric)

@@ -98,7 +98,7 @@ def completed_trials(study: Study) -> list[FrozenTrial]:
 
 
 def repeat_killed(study: Study) -> None:
-    """Close trials whose process died and put their parameters first in the queue; none may be running."""
+    """Close trials whose process died and queue their parameters again; none may be running."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

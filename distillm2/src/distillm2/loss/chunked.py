@@ -60,13 +60,16 @@ def distillation_loss(
     return LossTerms(loss, *statistics)
 
 
+@torch.no_grad()
 def label_logprobs(hidden: Tensor, head: Head, labels: Tensor, vocabulary: int, chunk_size: int) -> Tensor:
     """Log-probability [n] of ``labels`` at temperature 1, detached, without keeping logits."""
     _check_labels(labels, hidden.shape[0], vocabulary)
     found = [hidden.new_empty(0, dtype=_wide(hidden))]
-    with torch.no_grad():
-        for rows in torch.arange(len(labels), device=labels.device).split(chunk_size):
-            found.append(label_logp(_cut(head(hidden[rows]), vocabulary), labels[rows]))
+    for start in range(0, len(labels), chunk_size):
+        rows = slice(start, start + chunk_size)
+        logits = _cut(head(hidden[rows]), vocabulary)
+        with torch.autocast(hidden.device.type, enabled=False):
+            found.append(label_logp(logits, labels[rows]))
     return torch.cat(found)
 
 
@@ -104,6 +107,13 @@ class _Call:
         if not ((self.alpha > 0) & (self.alpha < 1)).all():
             raise DistillationError("alpha must lie between 0 and 1, both excluded, for every token.")
         _check_labels(self.labels, n, self.vocabulary)
+        if isinstance(self.target, TopKTarget) and n:
+            ids = self.target.ids
+            if not ((ids >= 0) & (ids < self.vocabulary)).all():
+                raise DistillationError(
+                    f"Cached token ids run from {int(ids.min())} to {int(ids.max())}; they must lie below the common "
+                    f"vocabulary of {self.vocabulary}. Write the cache again for this tokenizer."
+                )
 
     def chunks(self) -> Iterator[tuple[Formula, Tensor]]:
         """Rows of one formula each, ``chunk_size`` at a time."""
@@ -122,10 +132,21 @@ class _Call:
         factor = (1 - share) * self.objective.temperature**2
         return Coefficients(self.alpha.to(dtype), self.weight.to(dtype) * factor, self.sft_weight.to(dtype) * share)
 
-    def teacher(self, rows: Tensor) -> Tensor | TopKTarget:
-        """The teacher's side of some rows."""
-        target = self.target.chunk(rows)
-        return target if isinstance(target, TopKTarget) else _cut(target, self.vocabulary)
+    def chunk(
+        self, rows: Tensor, formula: Formula, inputs: Tensor, factors: Coefficients, sources: Sequence[Tensor]
+    ) -> tuple[RowTerms, tuple[Tensor, ...]]:
+        """Terms of some rows with the hidden states ``inputs``, and the gradients with respect to ``sources``."""
+        with torch.set_grad_enabled(bool(sources)):
+            logits = self.head(inputs)
+        teacher = self.target.chunk(rows)
+        with torch.autocast(inputs.device.type, enabled=False):
+            slope = torch.empty_like(logits) if sources else None
+            terms = self.terms(rows, formula, logits.detach(), teacher, factors.at(rows), slope)
+            if slope is None:
+                return terms, ()
+            del teacher
+            _check_parameters(logits, sources)
+            return terms, torch.autograd.grad(logits, sources, slope, materialize_grads=True)
 
     def terms(
         self,
@@ -137,14 +158,16 @@ class _Call:
         out: Tensor | None,
     ) -> RowTerms:
         """Terms of some rows; the gradient with respect to all of the student's ``logits`` goes to ``out``."""
-        labels, use, inner = self.labels[rows], factors.at(rows), None
+        labels, inner = self.labels[rows], None
         logits = _cut(logits, self.vocabulary)
+        if not isinstance(teacher, TopKTarget):
+            teacher = _cut(teacher, self.vocabulary)
         if out is not None:
             out[:, self.vocabulary :] = 0
             inner = out[:, : self.vocabulary]
-        found = row_terms(logits, teacher, labels, formula, self.objective.temperature, use, inner)
+        found = row_terms(logits, teacher, labels, formula, self.objective.temperature, factors, inner)
         if inner is not None and self.objective.sft_weight:
-            add_cross_entropy(logits, labels, use.cross_entropy, inner)
+            add_cross_entropy(logits, labels, factors.cross_entropy, inner)
         return found
 
 
@@ -158,35 +181,24 @@ class _ChunkedLoss(torch.autograd.Function):
         largest = _largest(factors)
         scaled = Coefficients(factors.alpha, factors.divergence / largest, factors.cross_entropy / largest)
         needs = ctx.needs_input_grad[2:] if gradients else (False,) * (1 + len(parameters))
-        learns = any(needs)
         wanted = [parameter for parameter, need in zip(parameters, needs[1:], strict=True) if need]
         sums = [torch.zeros_like(parameter, dtype=_wide(parameter)) for parameter in wanted]
         hidden_grad = torch.zeros_like(hidden) if needs[0] else None
         statistics = [hidden.new_zeros(len(hidden), dtype=dtype) for _ in RowTerms._fields]
-
-        for number, (formula, rows) in enumerate(call.chunks()):
-            inputs = hidden[rows].detach().requires_grad_(learns)
-            with torch.set_grad_enabled(learns):
-                logits = call.head(inputs)
-            if learns and number == 0:
-                _check_parameters(logits, inputs, parameters)
-            teacher = call.teacher(rows)
-            with torch.autocast(hidden.device.type, enabled=False):
-                slope = torch.empty_like(logits) if learns else None
-                terms = call.terms(rows, formula, logits.detach(), teacher, scaled, slope)
-                for values, new in zip(statistics, terms, strict=True):
-                    values[rows] = new
-                if learns:
-                    found = torch.autograd.grad(logits, [inputs, *wanted], slope, materialize_grads=True)
-                    if hidden_grad is not None:
-                        hidden_grad[rows] = found[0]
-                    for total, new in zip(sums, found[1:], strict=True):
-                        total += new
-
+        for formula, rows in call.chunks():
+            inputs = hidden[rows].detach().requires_grad_(any(needs))
+            sources = [inputs, *wanted] if any(needs) else []
+            terms, grads = call.chunk(rows, formula, inputs, scaled, sources)
+            for values, new in zip(statistics, terms, strict=True):
+                values[rows] = new
+            if hidden_grad is not None:
+                hidden_grad[rows] = grads[0]
+            for total, new in zip(sums, grads[1:], strict=True):
+                total += new
         ctx.needs = needs
         ctx.types = [tensor.dtype for tensor, need in zip((hidden, *parameters), needs, strict=True) if need]
         ctx.save_for_backward(largest, *([] if hidden_grad is None else [hidden_grad]), *sums)
-        divergence, student_logp, teacher_logp = statistics
+        divergence, student_logp = statistics[:2]
         loss = torch.dot(factors.divergence, divergence) - torch.dot(factors.cross_entropy, student_logp)
         ctx.mark_non_differentiable(*statistics)
         return loss, *statistics
@@ -231,9 +243,9 @@ def _check_labels(labels: Tensor, n: int, vocabulary: int) -> None:
         )
 
 
-def _check_parameters(logits: Tensor, inputs: Tensor, parameters: Sequence[Tensor]) -> None:
+def _check_parameters(logits: Tensor, sources: Sequence[Tensor]) -> None:
     """Raise DistillationError where the head reaches a trainable tensor that would get no gradient."""
-    known = {id(inputs), *map(id, parameters)}
+    known = {id(source) for source in sources}
     seen, waiting = set(), [logits.grad_fn]
     while waiting:
         node = waiting.pop()

@@ -71,8 +71,11 @@ def divergence(
         assert teacher.shifted is not None
         slope = student.shifted.sub_(teacher.shifted)
         mean = dot(student.exp, slope) / student.total
-        _write(out, student, slope, mean, weight)
-        return mean + (teacher.total / student.total).log()
+        # a mean of 1e4 has an error of 1e-3: what it misses is found on the centred slope
+        slope -= mean
+        missed = dot(student.exp, slope) / student.total
+        _write(out, student, slope, missed, weight)
+        return mean + missed + (teacher.total / student.total).log()
     if formula == "skl":
         return _skl(student, teacher, alpha, weight, out)
     ratio = student.total / teacher.total

@@ -45,7 +45,7 @@ def row_terms(
     factors: Coefficients,
     out: Tensor | None,
 ) -> RowTerms:
-    """Terms of the student's ``logits`` [c, V]; the divergence's gradient with respect to them goes to ``out`` if given.
+    """Terms of the student's ``logits`` [c, V]; the divergence's gradient with respect to them goes to ``out``.
 
     A :class:`TopKTarget` coarsens both distributions to its k tokens and one bucket for the rest, and temperature is
     applied to the coarse distributions; with k = V nothing is coarsened.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Optional  # HfArgumentParser of older releases reads Optional[...] only
+from typing import Literal
 
 from llamafactory.hparams.finetuning_args import FinetuningArguments
 
@@ -22,22 +22,24 @@ class DistillationArguments(FinetuningArguments):
     stage: Literal["pt", "sft", "rm", "ppo", "dpo", "kto", "distillm2"] = field(
         default="sft", metadata={"help": "Which stage will be performed in training."}
     )
-    teacher_model: Optional[str] = field(
+    teacher_model: str | None = field(
         default=None,
         metadata={"help": "Path or hub name of the teacher; omit it to train from teacher_cache."},
     )
-    teacher_adapter: Optional[str] = field(
+    teacher_adapter: str | None = field(
         default=None,
         metadata={
             "help": "LoRA adapter of the teacher. Without teacher_model it is put on the student's own base model."
         },
     )
-    teacher_quantization_bit: Optional[int] = field(
+    teacher_quantization_bit: int | None = field(
         default=None, metadata={"help": "Load the teacher in 8 or 4 bits (bitsandbytes)."}
     )
-    teacher_cache: Optional[str] = field(
+    teacher_cache: str | None = field(
         default=None,
-        metadata={"help": "Folder written by `distillm2 cache`: the teacher's log-probabilities, instead of a teacher."},
+        metadata={
+            "help": "Folder written by `distillm2 cache`: the teacher's log-probabilities, instead of a teacher."
+        },
     )
     distill_loss: Literal["distillm2", "distillm", "kl", "rkl", "js"] = field(
         default="distillm2",
@@ -64,8 +66,8 @@ class DistillationArguments(FinetuningArguments):
     distill_beta_schedule: Literal["fixed", "paper", "reference"] = field(
         default="paper",
         metadata={
-            "help": "Weights of teacher and student responses. fixed: 1 and 1; paper: 1-b and b, b growing by epoch from "
-            "0.5 to 1; reference: 2-b and b, b growing from 1 to 1.5."
+            "help": "Weights of teacher and student responses. fixed: 1 and 1; paper: 1-b and b, b growing from 0.5 to "
+            "1 in the second half of the training; reference: 2-b and b, b growing from 1 to 1.5."
         },
     )
     distill_chunk_size: int = field(

@@ -12,7 +12,7 @@ LOG_FILE = "distill_log.jsonl"
 _KEPT = ("loss", "eval_loss", "eval_kl", "eval_rkl", "eval_nll", "learning_rate", "grad_norm", "epoch")
 
 
-class DistillLogCallback(TrainerCallback):  # type: ignore[misc]
+class DistillLogCallback(TrainerCallback):
     """Writes the log of the first process; a resumed training goes on after the steps of its checkpoint."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -56,10 +56,9 @@ def load_pairs(model_args: Any, data_args: Any, training_args: Any) -> Pairs:
     :raises DistillationError: when no pair is left
     """
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
-    from llamafactory.extras import logging
     from llamafactory.model import load_tokenizer
 
-    logger = logging.get_logger(__name__)
+    logger = stage_logger()
     tokenizer_module = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
     if note := describe_thinking(template, data_args.template):
@@ -74,6 +73,13 @@ def load_pairs(model_args: Any, data_args: Any, training_args: Any) -> Pairs:
         else:
             fitting[key] = None if found is None else _keep(found, key, data_args, logger)
     return Pairs(tokenizer_module, template, fitting)
+
+
+def stage_logger() -> Any:
+    """A logger below LLaMA-Factory's own, whose handlers write to the terminal and to LlamaBoard."""
+    from llamafactory.extras import logging
+
+    return logging.get_logger("llamafactory.distillm2")
 
 
 def drop_unfit(dataset: Any, cutoff_len: int) -> tuple[Any, DroppedPairs]:

@@ -21,8 +21,8 @@ class Hook:
     """One place that is replaced or called.
 
     ``name`` may be dotted (a method of a class). ``kind`` is its type; a ``callable`` must take ``parameters``.
-    ``contains`` must be a member of it. ``used_by`` is a function of the same module that must look it up by name at
-    run time, since a replacement would have no effect otherwise.
+    ``contains`` must be a member of it, or the name of a class in it or of a base of one. ``used_by`` is a function of
+    the same module that must look it up by name at run time, since a replacement would have no effect otherwise.
     """
 
     module: str
@@ -36,13 +36,13 @@ class Hook:
     def find_fault(self) -> str | None:
         """What is wrong with it in the installed release, or None."""
         try:
-            target = _resolve(self.module, self.name)
+            target: Any = _resolve(self.module, self.name)
         except (ImportError, AttributeError) as error:
             return f"it is missing ({error})"
         if self.kind is not None:
             if not isinstance(target, self.kind):
                 return f"it is a {type(target).__name__}, expected is a {self.kind.__name__}"
-            if self.contains and all(getattr(item, "__name__", item) != self.contains for item in target):
+            if self.contains and not any(self.contains in _names(item) for item in list(target)):
                 return f"it does not contain {self.contains}"
         elif not callable(target):
             return f"it is a {type(target).__name__}, expected is a callable"
@@ -51,8 +51,9 @@ class Hook:
             if missing:
                 return f"it does not take {', '.join(missing)}"
         if self.used_by:
-            user = inspect.unwrap(_resolve(self.module, self.used_by))
-            if self.name not in user.__code__.co_names:
+            user = getattr(importlib.import_module(self.module), self.used_by, None)
+            code = getattr(inspect.unwrap(user), "__code__", None) if callable(user) else None
+            if code is None or self.name not in code.co_names:
                 return f"{self.used_by} does not use it"
         return None
 
@@ -76,6 +77,10 @@ def _resolve(module: str, name: str) -> Any:
     return target
 
 
+def _names(item: Any) -> set[Any]:
+    return {base.__name__ for base in item.__mro__} if isinstance(item, type) else {item}
+
+
 def _parameter_names(target: Any) -> set[str]:
     """The names of its parameters; a replacement that was put in place already shows those of the original."""
     return set(inspect.signature(target).parameters)
@@ -87,15 +92,25 @@ _CONSTANTS = "llamafactory.extras.constants"
 _RUN = ("model_args", "data_args", "training_args", "finetuning_args", "callbacks")
 
 TRAINING_HOOKS: tuple[Hook, ...] = (
-    Hook(_PARSER, "_TRAIN_ARGS", kind=list, contains="FinetuningArguments", purpose="the stage's fields are read from YAML and flags"),
-    Hook(_PARSER, "_INFER_ARGS", kind=list, contains="FinetuningArguments", purpose="the same YAML can be exported and chatted with"),
+    Hook(
+        _PARSER,
+        "_TRAIN_ARGS",
+        kind=list,
+        contains="FinetuningArguments",
+        purpose="the stage's fields are read from YAML and flags",
+    ),
+    Hook(
+        _PARSER,
+        "_INFER_ARGS",
+        kind=list,
+        contains="FinetuningArguments",
+        purpose="the same YAML can be exported and chatted with",
+    ),
     Hook(_PARSER, "_EVAL_ARGS", kind=list, contains="FinetuningArguments", purpose="the same YAML can be evaluated"),
     Hook(_PARSER, "get_train_args", ("args",), purpose="settings are parsed as a training's are"),
     Hook(_CONSTANTS, "TRAINING_STAGES", kind=dict, contains="Supervised Fine-Tuning", purpose="the stage has a name"),
     Hook(_CONSTANTS, "STAGES_USE_PAIR_DATA", kind=set, contains="dpo", purpose="the stage reads ranking data"),
-    Hook(
-        _TUNER, "get_train_args", ("args",), used_by="_training_function", purpose="the stage is presented as dpo"
-    ),
+    Hook(_TUNER, "get_train_args", ("args",), used_by="_training_function", purpose="the stage is presented as dpo"),
     Hook(_TUNER, "run_dpo", _RUN, used_by="_training_function", purpose="the stage's own workflow runs instead"),
     Hook(_TUNER, "get_ray_args", ("args",), used_by="run_exp", purpose="Ray, whose workers lose all this, is refused"),
     Hook("llamafactory.launcher", "__file__", kind=str, used_by="launch", purpose="torchrun starts the stage's worker"),

@@ -46,7 +46,9 @@ class DistillState:
 
     def means(self, accelerator: Any) -> dict[str, float]:
         """Means over all processes of what was added; every process must call it."""
-        return {name: total / count for name, (total, count) in zip(NAMES, self._reduce(accelerator)) if count}
+        return {
+            name: total / count for name, (total, count) in zip(NAMES, self._reduce(accelerator), strict=True) if count
+        }
 
     def restart(self) -> None:
         """Begin the next window."""
@@ -62,7 +64,7 @@ class DistillState:
         sums = self._reduce(accelerator)
         if accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
-            state = {"anchor": self.anchor, "sums": dict(zip(NAMES, sums))}
+            state = {"anchor": self.anchor, "sums": dict(zip(NAMES, sums, strict=True))}
             (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
 
     def load(self, folder: Path, accelerator: Any) -> None:

@@ -23,8 +23,10 @@ from distillm2.stage.statistics import DistillState
 from distillm2.teacher.source import TeacherSource
 
 
-class DistillTrainer(Trainer):  # type: ignore[misc]
+class DistillTrainer(Trainer):
     """Trains a student on pairs of a teacher's and a student's response (arXiv 2503.07067)."""
+
+    optimizer: Any
 
     def __init__(
         self,
@@ -98,9 +100,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         ones = torch.ones(tokens.written.shape, device=hidden.device)
         terms = self._terms(tokens, hidden, head, target, ones * self.alpha_schedule.alpha, ones, self.objective)
         divergence = torch.zeros_like(terms.divergence)
-        for written, name in ((False, "kl"), (True, "rkl")):
+        for written, objective in ((False, Objective("kl")), (True, Objective("rkl"))):
             chosen = (tokens.token_written == written).nonzero().squeeze(-1)
-            divergence[chosen] = self._plain_divergence(Objective(name), tokens, hidden, head, target, chosen)
+            divergence[chosen] = self._plain_divergence(objective, tokens, hidden, head, target, chosen)
         kl, rkl = tokens.mean(divergence).split(tokens.pairs)
         nll = -tokens.mean(terms.student_logp)[: tokens.pairs]
         self._evaluated.append(self.accelerator.gather_for_metrics(torch.stack([kl, rkl, nll], dim=1)))
@@ -111,7 +113,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self._evaluated = []
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         means = torch.cat(self._evaluated).mean(0).tolist()
-        for name, value in zip(("kl", "rkl", "nll"), means):
+        for name, value in zip(("kl", "rkl", "nll"), means, strict=True):
             output.metrics[f"{metric_key_prefix}_{name}"] = value
         return output
 
@@ -206,7 +208,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         chosen: Tensor,
     ) -> Tensor:
         """The objective's divergence at some of the tokens."""
-        part = target.chunk(chosen) if isinstance(target, TopKTarget) else HeadTarget(target.hidden[chosen], target.head)
+        part = (
+            target.chunk(chosen) if isinstance(target, TopKTarget) else HeadTarget(target.hidden[chosen], target.head)
+        )
         none = torch.zeros(len(chosen), device=hidden.device)
         with self.accelerator.autocast():
             return distillation_loss(
@@ -239,7 +243,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             student = label_logprobs(hidden, head, tokens.labels, self.vocabulary, chunk_size)
             teacher = target_logprobs(target, tokens.labels, self.vocabulary, chunk_size)
         gap = response_gap(tokens.mean(teacher), tokens.mean(student), tokens.written)
-        halves = zip(gap.split(tokens.pairs), self.distill_state.anchor)
+        halves = zip(gap.split(tokens.pairs), self.distill_state.anchor, strict=True)
         return torch.cat([self.alpha_schedule(half, anchor, epoch) for half, anchor in halves])
 
     def _record(self, tokens: ResponseTokens, terms: LossTerms, alpha: Tensor, beta: float) -> None:

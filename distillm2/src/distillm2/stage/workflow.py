@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from distillm2.stage.data import Pairs, load_pairs
+from distillm2.stage.data import Pairs, load_pairs, stage_logger
 from distillm2.stage.trainer import DistillTrainer
 from distillm2.teacher.online import OnlineTeacher, can_share_base
 from distillm2.teacher.source import TeacherSource
@@ -18,7 +18,6 @@ def run_distillm2(
 ) -> None:
     """Train and evaluate as the settings say; the outputs are those of LLaMA-Factory's stages."""
     from llamafactory.data import PairwiseDataCollatorWithPadding
-    from llamafactory.extras import logging
     from llamafactory.extras.constants import IGNORE_INDEX
     from llamafactory.model import load_model
     from llamafactory.train.trainer_utils import create_modelcard_and_push
@@ -26,8 +25,9 @@ def run_distillm2(
     pairs = load_pairs(model_args, data_args, training_args)
     tokenizer = pairs.tokenizer_module["tokenizer"]
     student = load_model(tokenizer, model_args, finetuning_args, training_args.do_train)
+    _keep_gradients(student)
     teacher = load_teacher(model_args, data_args, finetuning_args, pairs, student)
-    logging.get_logger(__name__).info_rank0(f"Distilling {model_args.model_name_or_path} from {teacher.describe()}.")
+    stage_logger().info_rank0(f"Distilling {model_args.model_name_or_path} from {teacher.describe()}.")
     trainer = DistillTrainer(
         teacher=teacher,
         finetuning_args=finetuning_args,
@@ -54,9 +54,7 @@ def run_distillm2(
     create_modelcard_and_push(trainer, model_args, data_args, training_args, finetuning_args)
 
 
-def load_teacher(
-    model_args: Any, data_args: Any, finetuning_args: Any, pairs: Pairs, student: Any
-) -> TeacherSource:
+def load_teacher(model_args: Any, data_args: Any, finetuning_args: Any, pairs: Pairs, student: Any) -> TeacherSource:
     """The cache where one is named; else the teacher's LoRA on the student's base; else a model of its own."""
     tokenizer = pairs.tokenizer_module["tokenizer"]
     if finetuning_args.teacher_cache:
@@ -98,6 +96,13 @@ def _train(trainer: DistillTrainer, training_args: Any, finetuning_args: Any, pa
             training_args.output_dir,
             keys=["loss", *(f"distill/{name}" for name in PLOTTED), *sft, *(names if evaluated is not None else [])],
         )
+
+
+def _keep_gradients(student: Any) -> None:
+    """On some CPUs bitsandbytes repacks 4-bit weights in evaluation, for a kernel without gradients: not here."""
+    for module in student.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _previous_run(model_args: Any, finetuning_args: Any) -> Path | None:

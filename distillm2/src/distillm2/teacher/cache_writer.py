@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from distillm2.errors import DistillationError
 from distillm2.teacher.cache_format import (
@@ -27,17 +28,24 @@ from distillm2.teacher.cache_reader import CacheReader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from distillm2.loss.targets import HeadTarget
     from distillm2.teacher.cache_rows import RankingRows
-    from distillm2.teacher.source import TeacherSource
 
 Progress = Callable[[int, int], None]
+
+
+class LogitSource(Protocol):
+    """A teacher in memory: a ``TeacherSource`` that gives logits."""
+
+    def targets(self, inputs: Mapping[str, Tensor], rows: Tensor, columns: Tensor) -> HeadTarget:
+        """As in ``TeacherSource``."""
 
 
 def write_cache(
     folder: Path,
     manifest: Manifest,
     rows: RankingRows,
-    teacher: TeacherSource,
+    teacher: LogitSource,
     *,
     device: torch.device,
     batch_size: int,
@@ -96,7 +104,7 @@ def _fill(
     shard: Shard,
     first: int,
     batch: list[tuple[NDArray[np.int64], NDArray[np.bool_]]],
-    teacher: TeacherSource,
+    teacher: LogitSource,
     device: torch.device,
     chunk_size: int,
     manifest: Manifest,

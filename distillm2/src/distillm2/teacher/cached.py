@@ -47,7 +47,7 @@ class CachedTeacher:
     ) -> None:
         self._folder = Path(folder)
         self._cache = CacheReader(self._folder)
-        self._check_settings(tokenizer, vocabulary, temperature)
+        self._check_settings(tokenizer, vocabulary, temperature, template)
         self._check_rows(datasets, template, cutoff_len)
 
     @property
@@ -99,14 +99,15 @@ class CachedTeacher:
             label_logp=tokens.label_logp.to(device),
         )
 
-    def _check_settings(self, tokenizer: Any, vocabulary: int, temperature: float) -> None:
+    def _check_settings(self, tokenizer: Any, vocabulary: int, temperature: float, template: str | None) -> None:
         manifest = self._cache.manifest
         ours = tokenizer_hash(tokenizer.get_vocab())
         if ours != manifest.tokenizer_hash:
             raise DistillationError(
                 f"The student's tokenizer has hash {ours[:12]}, the teacher cache {self._folder} was written with "
-                f"{manifest.tokenizer_hash[:12]}: their tokens have different ids. Use a student of the family of "
-                f"{manifest.teacher}, or write a cache for this student."
+                f"{manifest.tokenizer_hash[:12]}: their tokens have different ids. Use template "
+                f"{manifest.template} (this run has {template}; a template may add tokens) and a student of the family "
+                f"of {manifest.teacher}, or write a cache for this run."
             )
         if not 1 <= manifest.top_k <= manifest.vocabulary:
             raise DistillationError(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TOP_INCHES = 0.3  # LlamaBoard lays the plot's label over its upper left corner
+LEGEND: dict[str, Any] = {"frameon": False, "borderaxespad": 0.2, "handlelength": 1.2, "columnspacing": 0.8}
 LOG_FILE = "distill_log.jsonl"  # written by stage.callback
 DIVERGENCES = {  # on teacher responses, on student responses
     "distillm2": ("SKL", "SRKL"),
@@ -31,10 +33,10 @@ class Panel:
 def panels(loss: str) -> tuple[Panel, ...]:
     """The panels of a run with the loss ``loss`` (a ``distill_loss`` argument)."""
     on_teacher, on_student = DIVERGENCES[loss]
-    sides = ("teacher's responses", "student's responses")
+    sides = ("teacher responses", "student responses")
     return (
         Panel("loss", {"loss": "training", "eval_loss": "evaluation"}),
-        Panel("divergence", {"distill/skl": f"{on_teacher}, {sides[0]}", "distill/srkl": f"{on_student}, {sides[1]}"}),
+        Panel("divergence", {"distill/skl": f"{on_teacher}, teacher", "distill/srkl": f"{on_student}, student"}),
         Panel("alpha", {"distill/alpha_teacher": sides[0], "distill/alpha_student": sides[1]}),
         Panel("beta", {"distill/beta": "beta"}),
         Panel("gap", {"distill/gap_teacher": sides[0], "distill/gap_student": sides[1]}),
@@ -80,7 +82,9 @@ def training_figure(output_dir: Path, loss: str) -> Figure | None:
             drawn.append((panel.title, curves))
     if not drawn:
         return None
-    figure = Figure(figsize=(4.4, 1.9 * len(drawn) + 0.3), dpi=150, layout="constrained")
+    height = 1.7 * len(drawn) + TOP_INCHES
+    figure = Figure(figsize=(4.4, height), dpi=150)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - TOP_INCHES / height))
     axes = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, curves) in zip(axes, drawn, strict=True):
         for name, (steps, values) in curves.items():
@@ -88,6 +92,6 @@ def training_figure(output_dir: Path, loss: str) -> Figure | None:
         axis.set_title(title, loc="left", fontsize=11)
         axis.grid(alpha=0.3)
         if len(curves) > 1:
-            axis.legend(fontsize=8)
+            axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(curves), fontsize=8.5, **LEGEND)
     axes[-1].set_xlabel("step" if not unreadable else f"step (unreadable lines of the log, left out: {unreadable})")
     return figure
