@@ -109,7 +109,7 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
             good = isinstance(row["question"], str) and bool(row["question"].strip())
             passages, scores = row.get("passages"), row.get("scores")
-            good &= passages is None or all(isinstance(passage, str) for passage in passages)
+            good &= passages is None or (isinstance(passages, list) and all(isinstance(text, str) for text in passages))
             good &= scores is None or (passages is not None and len(scores) == len(passages))
             row["scores"] = scores and [float(score) for score in scores]
         except (ValueError, KeyError, TypeError):

@@ -9,6 +9,7 @@ the model is asked in: its own chat template without thinking.
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ MAX_ROWS = 256
 def main(model_path: str, out: str, files: Sequence[Path]) -> None:
     """Quantise ``model_path`` and write it to ``out``."""
     tokenizer = AutoTokenizer.from_pretrained(model_path)
-    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))][:MAX_ROWS]
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    rows = random.Random(0).sample(rows, min(MAX_ROWS, len(rows)))
     texts = [conversation(tokenizer, row) for row in rows]
     tokens = [tokenizer(text, truncation=True, max_length=MAX_TOKENS, add_special_tokens=False) for text in texts]
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype="auto")
@@ -38,10 +40,10 @@ def main(model_path: str, out: str, files: Sequence[Path]) -> None:
         max_seq_length=MAX_TOKENS,
         num_calibration_samples=len(rows),
     )
-    if getattr(model.config, "quantization_config", None) is None and not quantised(model):
-        sys.exit(f"{HERE / 'quantise_awq.yaml'} quantised nothing; nothing is written")
     model.save_pretrained(out, save_compressed=True)
     tokenizer.save_pretrained(out)
+    if "quantization_config" not in json.loads((Path(out) / "config.json").read_text(encoding="utf-8")):
+        sys.exit(f"{HERE / 'quantise_awq.yaml'} quantised nothing: {out} holds the model as it was")
 
 
 def conversation(tokenizer: Any, row: dict[str, str]) -> str:

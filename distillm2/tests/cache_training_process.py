@@ -1,7 +1,7 @@
 """Caches a tiny teacher, then trains from it and from the cache, all in one process, as the command line would.
 
-Settings come from a JSON file: ``online``, ``commands`` (argument lists, run in turn) and ``hide``, a folder that is
-moved away before the first command whose arguments name ``teacher_cache``. Prints a line of JSON for each command.
+A JSON file gives ``commands`` (argument lists, run in turn) and ``hide``, the teacher's folder, which is moved away
+before the first training from a cache. Prints a line of JSON for each command.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if __name__ == "__main__":
     plan = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     teacher = Path(plan["hide"])
     for arguments in plan["commands"]:
-        if any(argument.startswith("teacher_cache=") for argument in arguments) and teacher.exists():
+        from_cache = any(argument.startswith("teacher_cache=") for argument in arguments)
+        if arguments[0] == "train" and from_cache and teacher.exists():
             teacher.rename(teacher.with_name("hidden"))
         print("RESULT " + json.dumps(run(arguments)), flush=True)

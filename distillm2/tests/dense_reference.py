@@ -1,4 +1,4 @@
-"""The loss straight from its formulas, in float64 on full logits with autograd: what the chunked loss is held against."""
+"""The loss straight from its formulas, in float64 on full logits with autograd, to hold the chunked loss against."""
 
 from __future__ import annotations
 

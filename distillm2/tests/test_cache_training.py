@@ -48,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, student: Path, teacher: Path,
     commands = {
         "no folder": ["cache", str(online)],
         "cache everything": ["cache", str(online), *cache_all, "--batch-size", "3"],
-        "cache few": ["cache", str(online), "--output", str(folder / "few"), "--top-k", "32"],
+        "cache few": ["cache", str(online), few, "--top-k", "32"],
         "info": ["cache-info", str(folder / "few")],
         "online": ["train", str(online), *split],
         "offline": ["train", str(offline), everything],

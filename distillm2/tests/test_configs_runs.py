@@ -1,4 +1,4 @@
-"""Every file of llamafactory_configs is read by LLaMA-Factory's parser, and runs with tiny models, on the sample sets."""
+"""LLaMA-Factory reads every file of llamafactory_configs, and each runs with tiny models on the sample sets."""
 
 from __future__ import annotations
 
@@ -16,8 +16,18 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "llamafactory_configs"
 RECIPES = {"quantise_awq"}
 """Not for LLaMA-Factory: a recipe of llm-compressor."""
-TRAININGS = ("sft_lora", "sft_qlora", "dora", "distillm2_online_4bit", "rerank_lora", "dpo", "distillm2_zero2")
+TRAININGS = (
+    "sft_lora",
+    "sft_qlora",
+    "dora",
+    "distillm2_online_4bit",
+    "distillm2_offline",
+    "distillm2_zero2",
+    "rerank_lora",
+    "dpo",
+)
 NO_GPU = {"use_cpu": True}
+"""The one key that a machine without a GPU needs: bf16 and 4 bits work there too. ``deepspeed`` is left out."""
 SMALL = {
     "report_to": "none",
     "max_samples": 4,
@@ -27,7 +37,7 @@ SMALL = {
     "preprocessing_num_workers": None,
     "save_strategy": "no",
 }
-SECONDS = 280
+SECONDS = 600
 
 
 def read(name: str) -> dict[str, Any]:
@@ -50,7 +60,6 @@ def without(settings: dict[str, Any]) -> dict[str, Any]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny ``student`` and ``teacher`` whose tokenizer was trained on the sample sets."""
     from tiny_models import make_model, make_tokenizer
-    from tokenizers import trainers
 
     folder = tmp_path_factory.mktemp("configs")
     files = sorted((ROOT / "samples" / "training").glob("*.json"))
@@ -77,7 +86,11 @@ def jobs(models: Path) -> dict[str, Any]:
     for name in TRAININGS:
         own = {"model_name_or_path": student, "output_dir": str(saves / name)}
         own |= {"teacher_model": teacher} if "teacher_model" in read(name) else {}
-        done[f"run {name}"] = {"command": "train", "settings": without(read(name) | NO_GPU | SMALL | own)}
+        own |= {"teacher_cache": str(saves / "cache")} if "teacher_cache" in read(name) else {}
+        settings = without(read(name) | NO_GPU | SMALL | own)
+        if "teacher_cache" in settings:
+            done[f"cache {name}"] = {"command": "cache", "settings": settings}
+        done[f"run {name}"] = {"command": "train", "settings": settings}
     own = {"model_name_or_path": student, "adapter_name_or_path": adapter}
     predict = own | {"output_dir": str(saves / "eval"), "max_samples": 2, "max_new_tokens": 4}
     predict |= {"preprocessing_num_workers": None}
@@ -86,6 +99,9 @@ def jobs(models: Path) -> dict[str, Any]:
         folder = {"export_dir": str(models / name)}
         done[f"run {name}"] = {"command": "export", "settings": read(name) | own | folder}
     folder = {"model_name_or_path": str(models / "merge"), "export_dir": str(models / "bnb4")}
+    own = {"model_name_or_path": student, "output_dir": str(models / "prompt"), "max_samples": 1}
+    own |= {"preprocessing_num_workers": None}
+    done["prompt"] = {"command": "prompt", "settings": without(read("rerank_lora") | NO_GPU | own)}
     done["run quantise_bnb"] = {"command": "export", "settings": read("quantise_bnb") | folder}
     return done
 
@@ -124,3 +140,58 @@ def test_a_tiny_model_trains_with_it(results: dict[str, str | None], models: Pat
     wanted = read(name)
     assert (adapter["r"], adapter["lora_alpha"]) == (wanted["lora_rank"], wanted["lora_alpha"])
     assert adapter["use_dora"] == wanted.get("use_dora", False)
+
+
+def test_the_student_learns_the_label_where_llmflow_asks_for_it(results: dict[str, str | None], models: Path) -> None:
+    assert results["prompt"] is None, results["prompt"]
+    row = json.loads((models / "prompt" / "row.json").read_text(encoding="utf-8"))
+    first = json.loads((ROOT / "samples" / "training" / "rerank_ko.json").read_text(encoding="utf-8"))[0]
+    turns = {"system": first["system"], "user": first["instruction"]}
+    # Qwen3's chat template with enable_thinking: false, in which LLMFlow asks.
+    asked = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns.items())
+    assert row["prompt"] == f"{asked}<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    assert row["learnt"] == f"{first['output']}<|im_end|>\n"
+
+
+def test_the_teacher_stays_on_disk_when_its_cache_is_named(results: dict[str, str | None], models: Path) -> None:
+    assert results["cache distillm2_offline"] is None, results["cache distillm2_offline"]
+    log = (models / "saves" / "distillm2_offline" / "distill_log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert all(json.loads(line)["distill/skl"] > 0 for line in log)
+
+
+def test_a_finished_adapter_is_evaluated(results: dict[str, str | None], models: Path) -> None:
+    assert results["run eval"] is None, results["run eval"]
+    scores = json.loads((models / "saves" / "eval" / "predict_results.json").read_text(encoding="utf-8"))
+    assert {"predict_rouge-l", "predict_bleu-4"} <= scores.keys()
+    lines = (models / "saves" / "eval" / "generated_predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    held_out = {
+        row["output"]
+        for language in ("ko", "en")
+        for row in json.loads((ROOT / "samples" / "training" / f"answers_{language}_eval.json").read_text("utf-8"))
+    }
+    assert len(lines) == 4
+    assert {json.loads(line)["label"].strip() for line in lines} <= held_out
+
+
+@pytest.mark.parametrize("name", ["merge", "export_gguf"])
+def test_a_merged_model_holds_the_adapter(results: dict[str, str | None], models: Path, name: str) -> None:
+    from safetensors.torch import load_file
+
+    assert results[f"run {name}"] is None, results[f"run {name}"]
+    layer = "model.layers.0.self_attn.q_proj"
+    before = load_file(models / "student" / "model.safetensors")[f"{layer}.weight"]
+    after = load_file(models / name / "model.safetensors")[f"{layer}.weight"]
+    adapter = load_file(models / "saves" / "sft_lora" / "adapter_model.safetensors")
+    down, up = (adapter[f"base_model.model.{layer}.lora_{part}.weight"] for part in "AB")
+    change = (up @ down) * read("sft_lora")["lora_alpha"] / read("sft_lora")["lora_rank"]
+    assert change.abs().max() > 0
+    assert (after.float() - before - change).abs().max() < 2**-8 * before.abs().max()
+    assert str(after.dtype) == "torch.bfloat16"
+
+
+def test_a_model_in_four_bits_is_smaller(results: dict[str, str | None], models: Path) -> None:
+    assert results["run quantise_bnb"] is None, results["run quantise_bnb"]
+    config = json.loads((models / "bnb4" / "config.json").read_text(encoding="utf-8"))["quantization_config"]
+    assert (config["load_in_4bit"], config["bnb_4bit_quant_type"]) == (True, "nf4")
+    sizes = [(models / name / "model.safetensors").stat().st_size for name in ("merge", "bnb4")]
+    assert sizes[1] < sizes[0]

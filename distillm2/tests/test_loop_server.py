@@ -71,9 +71,9 @@ def test_commands_that_cannot_work_are_refused_before_anything_runs(tmp_path: Pa
         CommandServer("vllm serve {model} --lora-modules {name}={adapter} --port {port}").check(PLAIN)
     with pytest.raises(DistillationError, match="has 2 adapters"):
         HotLoading("http://127.0.0.1:1/v1").check(Student("x", "base", ("a", "b")))
-    with pytest.raises(DistillationError, match="no-such-program cannot be started"):
-        with CommandServer("no-such-program {port}").serve(PLAIN, tmp_path):
-            pytest.fail("there is no such program")
+    missing = CommandServer("no-such-program {port}")
+    with pytest.raises(DistillationError, match="no-such-program cannot be started"), missing.serve(PLAIN, tmp_path):
+        pytest.fail("there is no such program")
 
 
 @dataclass
@@ -143,10 +143,9 @@ def test_without_an_adapter_the_base_is_sampled(vllm: AdapterServer, tmp_path: P
     with HotLoading(vllm.url).serve(PLAIN, tmp_path) as endpoint:
         assert endpoint.model == "/models/base"
     vllm.loaded["another"] = "/path"
-    other = Student("run-epoch-1", "/models/other", ())
-    with pytest.raises(DistillationError, match="serves /models/base, another; which one is /models/other"):
-        with HotLoading(vllm.url).serve(other, tmp_path):
-            pytest.fail("it is not served")
+    other = HotLoading(vllm.url).serve(Student("run-epoch-1", "/models/other", ()), tmp_path)
+    with pytest.raises(DistillationError, match="serves /models/base, another; which one is /models/other"), other:
+        pytest.fail("it is not served")
 
 
 def test_a_server_that_cannot_load_adapters_is_named(program: str, tmp_path: Path) -> None:

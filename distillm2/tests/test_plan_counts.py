@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from distillm2.errors import DistillationError
-from distillm2.experiments.plan_find import known_models, find_shape
+from distillm2.experiments.plan_find import find_shape, known_models
 from distillm2.experiments.plan_settings import Settings
 from distillm2.experiments.plan_shape import FAMILIES, read_shape
 from distillm2.experiments.plan_weights import OPTIMIZERS, optimizer, trained, weights

@@ -26,7 +26,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 ROWS, LENGTH = 2, 128
 BASE = Settings(
-    "tiny", bf16=True, per_device_train_batch_size=ROWS, cutoff_len=LENGTH, lora_rank=4, disable_gradient_checkpointing=True
+    "tiny",
+    bf16=True,
+    per_device_train_batch_size=ROWS,
+    cutoff_len=LENGTH,
+    lora_rank=4,
+    disable_gradient_checkpointing=True,
 )
 
 
@@ -70,7 +75,9 @@ def decoder(model: Any) -> Any:
     return (model.get_base_model() if hasattr(model, "get_base_model") else model).model
 
 
-def saved_bytes(model: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor | None = None, *, amp: bool = True) -> int:
+def saved_bytes(
+    model: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor | None = None, *, amp: bool = True
+) -> int:
     """Bytes of the different storages that autograd keeps for the backward pass, without parameters."""
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -109,7 +116,9 @@ def padded(ids: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", CONFIGS)
 @pytest.mark.parametrize("attention", ["sdpa", "disabled"])
-def test_what_lora_keeps_without_checkpoints(kind: str, attention: str, ids: torch.Tensor, padded: torch.Tensor) -> None:
+def test_what_lora_keeps_without_checkpoints(
+    kind: str, attention: str, ids: torch.Tensor, padded: torch.Tensor
+) -> None:
     settings = replace(BASE, flash_attn=attention)
     config = config_of(kind)
     measured = saved_bytes(build(config, settings), ids, padded)
@@ -187,7 +196,9 @@ def test_the_peak_of_dense_logits(kind: str) -> None:
     assert expected == pytest.approx(memory.peak, rel=0.15)
 
 
-@pytest.mark.parametrize(("kind", "loss"), [("qwen3", "distillm2"), ("qwen3", "kl"), ("gemma2", "distillm2"), ("llama", "js")])
+@pytest.mark.parametrize(
+    ("kind", "loss"), [("qwen3", "distillm2"), ("qwen3", "kl"), ("gemma2", "distillm2"), ("llama", "js")]
+)
 def test_the_peak_of_a_distillation_step(kind: str, loss: Any, tmp_path: Any) -> None:
     """Teacher's forward pass, student's, chunked loss, backward pass, as the trainer runs them."""
     from distillm2.heads import hidden_and_head

@@ -185,3 +185,4 @@ def test_a_run_can_be_aborted(board: Board, folder: Path) -> None:
     board.output("Finished.").wait_for(timeout=RUN_MS)
     assert not psutil.wait_procs(trainings, timeout=20)[1]
     assert json.loads(log.read_text().splitlines()[-1])["current_steps"] < 4000
+    assert (log.parent / "adapter_model.safetensors").exists()

@@ -56,10 +56,12 @@ def test_each_figure_has_its_panel(tmp_path: Path) -> None:
         "distill__gap_teacher": 0.01,
         "distill__gap_student": -0.02,
     }
-    write(tmp_path, line(1, loss=2.0, **values), line(2, loss=1.0, **values), line(2, eval_loss=1.2))
+    write(tmp_path, line(1, loss=2.0, **values), line(2, loss=1.0, **values), line(2, eval_loss=1.2, eval_kl=0.4))
     figure = training_figure(tmp_path, "distillm2")
     assert figure is not None
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["loss", "divergence", "alpha", "beta", "gap"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == [
+        *("loss", "divergence", "evaluation divergence", "alpha", "beta", "gap")
+    ]
     names = {curve.get_label(): list(curve.get_ydata()) for curve in figure.axes[1].lines}
     assert names == {"SKL, teacher": [0.2, 0.2], "SRKL, student": [0.3, 0.3]}
     assert list(figure.axes[0].lines[1].get_ydata()) == [1.2]

@@ -25,11 +25,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from evaluation.answer_prompts import prompt_of  # noqa: E402
 from evaluation.rerank_pairs import Judged, rows_of, write_dataset  # noqa: E402
 from evaluation.retrieval import isolated  # noqa: E402
+from llmflow.generation.citations import CitationChecker  # noqa: E402
 from llmflow.generation.phrases import ABSTENTION, Language  # noqa: E402
-from llmflow.generation.prompt import build_messages  # noqa: E402
-from llmflow.generation.window import Passage, choose_passages  # noqa: E402
+from llmflow.generation.window import Passage  # noqa: E402
 from llmflow.models.embedder import document_text  # noqa: E402
 from llmflow.runtime import Runtime  # noqa: E402
 from llmflow.schema import Candidate, Scope  # noqa: E402
@@ -81,14 +82,18 @@ def build(runtime: Runtime, language: Language) -> Iterator[tuple[str, list[Row]
 
 
 def answer_row(runtime: Runtime, language: Language, row: dict[str, Any]) -> Row:
-    """The product's prompt, and the answer with the numbers of the passages that bear it out."""
+    """The product's prompt, and the answer, with the numbers of passages that its own check finds to bear it out."""
     result = runtime.search(SCOPE, row["question"], SHOWN)
-    passages = choose_passages(result.candidates, CONTEXT_TOKENS)
-    assert passages, row["question"]
-    system, user = build_messages(row["question"], language, passages)
+    assert result.candidates, row["question"]
+    prompt, passages = prompt_of(row["question"], result, CONTEXT_TOKENS)
     sentences = [f"{part['sentence']} {marks(part['evidence'], passages, row)}" for part in row["answer"]]
+    checker = CitationChecker(passages, language, Settings().generation.support_threshold)
+    for sentence in sentences:
+        checked = checker.check(sentence)
+        assert not checked.unsupported, sentence
+        assert not checked.dropped, sentence
     output = " ".join(sentences) or ABSTENTION[language]
-    return {"system": system["content"], "instruction": user["content"], "input": "", "output": output}
+    return {**prompt, "output": output}
 
 
 def marks(evidence: str, passages: Sequence[Passage], row: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ def cache(
     output: Annotated[
         Path | None, typer.Option(help="Folder of the cache. Default: teacher_cache of the YAML.")
     ] = None,
-    top_k: Annotated[int, typer.Option(help="Log-probabilities kept of each token.")] = 64,
+    top_k: Annotated[int, typer.Option(min=1, help="Log-probabilities kept of each token.")] = 64,
     precision: Annotated[
         Literal["float16", "float32"],
         typer.Option(help="Of the log-probabilities on disk; see docs/offline_teacher.md."),
@@ -92,13 +92,14 @@ def cache_info(folder: Annotated[Path, typer.Argument(help="Written by `distillm
 
 
 def _table(folder: Path, reader: CacheReader) -> Table:
+    from rich.filesize import decimal
     from rich.table import Table
 
     manifest = reader.manifest
     bits = f", {manifest.teacher_quantization_bit} bits" if manifest.teacher_quantization_bit else ""
     adapter = f", adapter {manifest.teacher_adapter}" if manifest.teacher_adapter else ""
     complete = "complete" if reader.rows >= manifest.rows else "incomplete: run the same `distillm2 cache` again"
-    size = f"{reader.size / 1e9:.3f} GB"
+    size = decimal(reader.size)
     if reader.tokens:
         size += f", {reader.size / reader.tokens:,.0f} bytes a token"
     table = Table(title=str(folder), show_header=False, title_justify="left")
@@ -114,7 +115,7 @@ def _table(folder: Path, reader: CacheReader) -> Table:
         ("rows", f"{reader.rows:,} of {manifest.rows:,} ({complete})"),
         ("response tokens", f"{reader.tokens:,} of {manifest.tokens:,}"),
         ("size", size),
-        ("mean tail mass", f"{reader.mean_tail_mass:.2e} of the probability is outside the top k"),
+        ("mean tail mass", f"{reader.mean_tail_mass:.2%} of the probability is outside the top k"),
         ("format, written by", f"{manifest.format_version}, {manifest.created_by}"),
     ):
         table.add_row(name, value)

@@ -57,12 +57,12 @@ def plan(
 def _print_settings(console: Console, made: Plan) -> None:
     """What the plan is for, so that a misspelt key is seen."""
     use = made.settings
-    pair = "pairs" if use.rows != use.per_device_train_batch_size else "rows"
-    parts = [f"stage {use.stage}", use.finetuning_type, f"{use.per_device_train_batch_size} {pair} at a time"]
-    parts += [f"{use.rows} x {use.cutoff_len:,} tokens", f"optim {use.optim}"]
+    parts = [f"stage {use.stage}", use.finetuning_type, f"{use.rows} x {use.cutoff_len:,} tokens", f"optim {use.optim}"]
     parts.append("no gradient checkpointing" if use.disable_gradient_checkpointing else "gradient checkpointing")
     teacher = use.teacher_cache or use.teacher_model or use.teacher_adapter
-    learns = f"{use.model_name_or_path} from {teacher}" if teacher and use.stage == "distillm2" else use.model_name_or_path
+    learns = (
+        f"{use.model_name_or_path} from {teacher}" if teacher and use.stage == "distillm2" else use.model_name_or_path
+    )
     console.print(f"[bold]{learns}[/bold]", ", ".join(parts), sep="\n", highlight=False)
 
 
@@ -83,7 +83,9 @@ def _print_rows(console: Console, made: Plan, memory: int, explain: bool) -> Non
         table.add_row(*cells[: 3 if explain else 2], style=None if inside else "dim")
     free = memory - made.total
     table.add_section()
-    table.add_row(f"Total at the peak ({made.peak})", f"{made.total / GIB:.2f}", *([""] if explain else []), style="bold")
+    table.add_row(
+        f"Total at the peak ({made.peak})", f"{made.total / GIB:.2f}", *([""] if explain else []), style="bold"
+    )
     style = "green" if free >= 0 else "red"
     table.add_row("Free" if free >= 0 else "Missing", f"{abs(free) / GIB:.2f}", style=style)
     console.print(table)
@@ -95,9 +97,11 @@ def _print_changes(console: Console, made: Plan, memory: int, gpus: int) -> None
     from distillm2.experiments.plan import GIB
     from distillm2.experiments.plan_advice import advise
 
-    table = Table(title=f"It does not fit in {memory / GIB:g} GiB. What to change, least costly first:", title_justify="left")
-    for name in ("change", "costs", "total alone", "with those above"):
-        table.add_column(name, justify="right" if name.startswith(("total", "with")) else "left")
+    table = Table(
+        title=f"It does not fit in {memory / GIB:g} GiB. What to change, least costly first:", title_justify="left"
+    )
+    for name in ("change", "costs", "GiB alone", "with those above"):
+        table.add_column(name, justify="left" if name in ("change", "costs") else "right", overflow="fold")
     last = made.total
     for change in advise(made.settings, gpus):
         last = change.together

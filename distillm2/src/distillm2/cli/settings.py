@@ -33,12 +33,12 @@ def _merge(path: str, overrides: Sequence[str]) -> dict[str, Any]:
 
     try:
         loaded = OmegaConf.load(path)
+        if not OmegaConf.is_dict(loaded):
+            raise DistillationError(f"{path} is not a mapping of settings: write lines of the form `key: value`.")
         merged = OmegaConf.to_container(OmegaConf.merge(loaded, OmegaConf.from_cli(list(overrides))))
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise DistillationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(merged, dict):
-        raise DistillationError(f"{path} is not a mapping of settings: write lines of the form `key: value`.")
-    return {str(key): value for key, value in merged.items()}
+    return {str(key): value for key, value in merged.items()} if isinstance(merged, dict) else {}
 
 
 def _read_flags(arguments: Sequence[str]) -> dict[str, Any]:

@@ -54,12 +54,13 @@ class Loop:
         given = self.settings.get("adapter_name_or_path") or ""
         adapters = [part.strip() for part in str(given).split(",") if part.strip()]
         model = str(self.settings["model_name_or_path"])
-        if epoch and self.settings.get("finetuning_type", "lora") != "lora":
+        whole = epoch > 0 and self.settings.get("finetuning_type", "lora") not in ("lora", "oft")
+        if whole:
             model = str(self.trained(epoch - 1))
         elif epoch:
             merged = adapters if self.settings.get("create_new_adapter") else adapters[:-1]
             adapters = [*merged, str(self.trained(epoch - 1))]
-        return Student(f"{self.output.resolve().name}-epoch-{epoch + 1}", model, tuple(adapters))
+        return Student(f"{self.output.resolve().name}-epoch-{epoch + 1}", model, tuple(adapters), whole)
 
 
 def epoch_settings(loop: Loop, epoch: int, *, held_out: bool) -> dict[str, Any]:

@@ -27,11 +27,15 @@ API_SETTINGS = (
 
 @dataclass(frozen=True)
 class Student:
-    """The model of an epoch: a base and adapters on it, the last of which is trained; it is served as ``name``."""
+    """The model of an epoch: a base and adapters on it, the last of which is trained; it is served as ``name``.
+
+    ``trained_model``: the base itself is what an earlier epoch has trained.
+    """
 
     name: str
     model: str
     adapters: tuple[str, ...]
+    trained_model: bool = False
 
     def only_adapter(self) -> str:
         """Its adapter, for servers that put one on the base."""
@@ -126,8 +130,13 @@ class HotLoading:
     token_ids: ClassVar[bool] = True
 
     def check(self, student: Student) -> None:
-        """It takes one adapter on the base that it serves."""
+        """It takes one adapter on the base that it was started with."""
         student.only_adapter()
+        if student.trained_model:
+            raise DistillationError(
+                "--endpoint loads adapters, and this is full fine-tuning: "
+                "use --serve-command with {model}, or train a LoRA"
+            )
 
     @contextmanager
     def serve(self, student: Student, folder: Path) -> Iterator[Endpoint]:

@@ -34,7 +34,7 @@ from distillm2.experiments.plan_weights import (
 )
 
 GIB = 1 << 30
-CONTEXT = int(0.6 * GIB)
+CONTEXT, FRAGMENTS = int(0.6 * GIB), 0.05
 MOMENTS = ("teacher", "forward", "loss", "backward", "optimizer step", "evaluation")
 TEACHER, FORWARD, LOSS, BACKWARD, STEP, EVALUATION = MOMENTS
 TRAINING = (FORWARD, LOSS, BACKWARD)
@@ -88,16 +88,16 @@ def make_plan(settings: Settings, gpus: int = 1) -> Plan:
     """
     student, _ = find_shape(settings.model_name_or_path, settings.cache_dir)
     teacher = find_teacher(student, settings)
-    moving = [*_activations(student, settings), *_loss(student, teacher, settings)]
-    biggest = max(Plan(settings, tuple(moving)).held(moment) for moment in MOMENTS)
     rows = [
         *_weights(student, settings),
         *_trained(student, settings, gpus),
         *_teacher_weights(student, teacher, settings),
-        *moving,
-        Row(CONTEXT_ROW, CONTEXT, "context, kernels, cuBLAS (rule of thumb)"),
-        Row(FRAGMENTS_ROW, ceil(0.05 * biggest), "5 % of what comes and goes in a step (rule of thumb)"),
+        *_activations(student, settings),
+        *_loss(student, teacher, settings),
     ]
+    fragments = ceil(FRAGMENTS * Plan(settings, tuple(rows)).total)
+    rows.append(Row(CONTEXT_ROW, CONTEXT, "context, kernels, cuBLAS (rule of thumb)"))
+    rows.append(Row(FRAGMENTS_ROW, fragments, f"{FRAGMENTS:.0%} of all above (rule of thumb)"))
     return Plan(settings, tuple(rows))
 
 
@@ -160,7 +160,9 @@ def _activations(student: Shape, settings: Settings) -> list[Row]:
     tokens, per = f"{settings.tokens:,} tokens", use.block / settings.tokens
     rows = []
     if settings.disable_gradient_checkpointing:
-        kept = Size(student.layers * use.block + use.last, f"{student.layers} blocks x {tokens} x {per:,.0f} B ({kind})")
+        kept = Size(
+            student.layers * use.block + use.last, f"{student.layers} blocks x {tokens} x {per:,.0f} B ({kind})"
+        )
         rows += _some("Activations", kept, *TRAINING)
         rows += _some("Backward", Size(use.backward + unpacked, "gradients inside one block"), BACKWARD)
         rows += _some("Half-precision copies", copies, *TRAINING)

@@ -70,7 +70,11 @@ def _chunk(now: Settings) -> Edit | None:
 
 
 def _checkpoints(now: Settings) -> Edit | None:
-    return ({"disable_gradient_checkpointing": False}, "about a third more time") if now.disable_gradient_checkpointing else None
+    return (
+        ({"disable_gradient_checkpointing": False}, "about a third more time")
+        if now.disable_gradient_checkpointing
+        else None
+    )
 
 
 def _one_row(now: Settings) -> Edit | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
-from distillm2.experiments.plan_activations import forward_only, precision
 from distillm2.errors import DistillationError
+from distillm2.experiments.plan_activations import forward_only, precision
 from distillm2.experiments.plan_find import find_shape, read_json
 from distillm2.experiments.plan_settings import Settings
 from distillm2.experiments.plan_shape import Shape
@@ -37,7 +37,9 @@ def find_teacher(student: Shape, settings: Settings) -> Teacher | None:
         shape, _ = find_shape(settings.teacher_model, settings.cache_dir)
         return Teacher(shape, stored_bits(shape, settings.teacher_quantization_bit))
     if settings.teacher_adapter:
-        return Teacher(student, stored_bits(student, settings.quantization_bit), shared=settings.finetuning_type == "lora")
+        return Teacher(
+            student, stored_bits(student, settings.quantization_bit), shared=settings.finetuning_type == "lora"
+        )
     raise DistillationError("Stage distillm2 needs teacher_model, teacher_adapter or teacher_cache")
 
 
@@ -64,11 +66,13 @@ def _liger(shape: Shape, settings: Settings, compute: int) -> Size:
     parts = ceil(shape.vocabulary / shape.hidden)
     chunk = 1 << (ceil(settings.tokens / parts) - 1).bit_length()
     size = chunk * shape.vocabulary * compute + settings.tokens * shape.hidden * compute
-    return Size(size, f"Liger: {chunk:,} tokens at a time x {shape.vocabulary:,} x {compute} B + gradient of hidden states")
+    return Size(
+        size, f"Liger: {chunk:,} tokens at a time x {shape.vocabulary:,} x {compute} B + hidden states' gradient"
+    )
 
 
 def chunked_loss(shape: Shape, teacher: Teacher | None, settings: Settings) -> Size:
-    """The stage's own loss: one chunk's logits, their gradient and fp32 temporaries, and hidden states of all tokens."""
+    """The stage's own loss: a chunk's logits, their gradient and fp32 temporaries; hidden states of all tokens."""
     compute, chunk = precision(shape, settings).compute, settings.distill_chunk_size
     numbers = min(chunk, settings.tokens) * shape.vocabulary
     if teacher is None:

@@ -134,10 +134,10 @@ def read_shape(config: Mapping[str, Any], name: str) -> Shape:
             f"{name}: mixture-of-experts models ({experts[0]}={config[experts[0]]}) cannot be planned; "
             "their activations depend on the routing. Choose a dense model"
         )
-    if kind not in FAMILIES:
-        inner = " (a model of text with images or sound)" if "text_config" in config else ""
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        mixed = " (a model of text with images or sound)" if "text_config" in config else ""
         raise DistillationError(
-            f"{name}: model_type {kind!r}{inner} cannot be planned; known types: {', '.join(FAMILIES)}"
+            f"{name}: model_type {kind!r}{mixed} cannot be planned; known types: {', '.join(FAMILIES)}"
         )
     family = FAMILIES[kind]
 

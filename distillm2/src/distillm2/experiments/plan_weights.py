@@ -102,7 +102,9 @@ def _grouped(shape: Shape, stored: Mapping[str, Any], size: int) -> Size:
     """AWQ and GPTQ: per group a half-precision scale and a zero point of as many bits as a weight."""
     bits, group = stored.get("bits", 4), stored.get("group_size", 128)
     if bits not in (2, 3, 4, 8) or not isinstance(group, int) or group < 1:
-        raise DistillationError(f"{shape.name}: quantization_config with bits {bits!r}, group_size {group!r} is unknown")
+        raise DistillationError(
+            f"{shape.name}: quantization_config with bits {bits!r}, group_size {group!r} is unknown"
+        )
     per = bits / 8 + (2 + bits / 8) / group
     rest = shape.parameters - shape.block_weights
     return Size(

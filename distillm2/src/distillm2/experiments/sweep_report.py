@@ -36,12 +36,13 @@ def trial_table(sweep: Sweep, study: Study) -> Table:
     from rich.table import Table
 
     table = Table(title=f"{study.study_name}: {sweep.metric}, {'higher' if sweep.maximize else 'lower'} is better")
-    for title in ("trial", sweep.metric, *sweep.space, "seconds", ""):
+    for title in ("trial", sweep.metric, *(name.removeprefix("distill_") for name in sweep.space), "seconds", ""):
         table.add_column(title, justify="left" if title == "" else "right", overflow="fold")
     completed = completed_trials(study)
     for trial in completed:
-        note = "best" if trial is completed[0] else ""
-        table.add_row(*_cells(trial.number, f"{trial.values[0]:.5g}", sweep, trial.params, trial.user_attrs, note))
+        note, style = ("best", "bold green") if trial is completed[0] else ("", "")
+        value = f"{trial.values[0]:.5g}"
+        table.add_row(*_cells(trial.number, value, sweep, trial.params, trial.user_attrs, note), style=style)
     for trial in ended_trials(study):
         if trial.values is None:
             note = str(trial.user_attrs["failure"]).splitlines()[-1]
@@ -86,7 +87,10 @@ def _slice(axis: Axes, entry: Range | Choices, points: list[Any], values: list[f
         return
     axis.plot(points, values, "o")
     if entry.log:
+        ticks = [entry.low * (entry.high / entry.low) ** (part / 3) for part in range(4)]
         axis.set_xscale("log")
+        axis.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        axis.minorticks_off()
 
 
 def _cells(

@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 LONGEST_VALUE = 250
 
 
-class RunParameters(TrainerCallback):  # type: ignore[misc]
+class RunParameters(TrainerCallback):
     """Adds to the MLflow run what the trainer's own arguments do not hold.
 
     transformers logs the trainer's arguments and the model's configuration. This adds LLaMA-Factory's (adapter,

@@ -62,7 +62,7 @@ def cache_teacher(
     tokenizer = pairs.tokenizer_module["tokenizer"]
     rows = RankingRows(pairs.datasets())
     teacher = OnlineTeacher.load(model_args, data_args, finetuning_args, tokenizer)
-    accelerator = Accelerator()
+    accelerator = Accelerator(mixed_precision="bf16" if training_args.bf16 else "no", cpu=training_args.use_cpu)
     teacher.prepare(accelerator)
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -74,6 +74,7 @@ class OnlineTeacher:
 
         frozen = [*filter(_is_frozen_layer, student.modules()), *filter(_is_frozen, student.parameters())]
         base = copy.deepcopy(student, memo={id(part): part for part in frozen}).unload()
+        vars(base).pop("peft_config", None)  # the copied adapter is gone
         try:
             model = PeftModel.from_pretrained(base, finetuning_args.teacher_adapter, is_trainable=False)
         except (OSError, RuntimeError, ValueError) as error:

@@ -60,13 +60,14 @@ def board_fields() -> dict[str, BoardField]:
 
 def _field(argument: dataclasses.Field[Any], hint: Any) -> BoardField:
     name, info = argument.name, argument.metadata["help"]
+    default: Any = argument.default
     inner = [part for part in typing.get_args(hint) if part is not type(None)]
     if typing.get_origin(hint) is Literal:
-        return BoardField(name, "choice", argument.default, tuple(inner), None, None, info)
+        return BoardField(name, "choice", default, tuple(inner), None, None, info)
     if name in OPTIONAL_CHOICES:
         return BoardField(name, "choice", NONE, (NONE, *OPTIONAL_CHOICES[name]), None, inner[0], info)
     if hint in (int, float):
-        return BoardField(name, "number", argument.default, (), SLIDERS[name], hint, info)
+        return BoardField(name, "number", default, (), SLIDERS[name], hint, info)
     if inner == [str]:
-        return BoardField(name, "text", argument.default or "", (), None, None, info)
+        return BoardField(name, "text", default or "", (), None, None, info)
     raise DistillationError(f"LlamaBoard has no component for {name}: {hint}; add one in webui/fields.py.")

@@ -62,7 +62,8 @@ RUSSIAN: Texts = {
     "distill_alpha_min": ("Наименьшая альфа", "Нижняя граница адаптивной альфы."),
     "distill_beta_schedule": (
         "Расписание беты",
-        "Веса ответов учителя и ученика. fixed: 1 и 1; paper: 1-b и b, b растёт по эпохам от 0.5 до 1; "
+        "Веса ответов учителя и ученика. fixed: 1 и 1; paper: 1-b и b, b растёт от 0.5 до 1 "
+        "во второй половине обучения; "
         "reference: 2-b и b, b растёт от 1 до 1.5.",
     ),
 }
@@ -84,7 +85,7 @@ CHINESE: Texts = {
     "distill_alpha_min": ("Alpha 下限", "自适应 alpha 的下限。"),
     "distill_beta_schedule": (
         "Beta 策略",
-        "教师回答与学生回答的权重。fixed：1 和 1；paper：1-b 和 b，b 按 epoch 从 0.5 增至 1；"
+        "教师回答与学生回答的权重。fixed：1 和 1；paper：1-b 和 b，b 在训练后半程从 0.5 增至 1；"
         "reference：2-b 和 b，b 从 1 增至 1.5。",
     ),
 }
@@ -118,7 +119,7 @@ KOREAN: Texts = {
     "distill_alpha_min": ("알파 하한", "적응형 알파의 하한."),
     "distill_beta_schedule": (
         "베타 스케줄",
-        "교사 응답과 학생 응답의 가중치. fixed: 1과 1. paper: 1-b와 b, b는 에포크마다 0.5에서 1까지 증가. "
+        "교사 응답과 학생 응답의 가중치. fixed: 1과 1. paper: 1-b와 b, b는 학습 후반부에 0.5에서 1까지 증가. "
         "reference: 2-b와 b, b는 1에서 1.5까지 증가.",
     ),
 }
@@ -155,7 +156,7 @@ JAPANESE: Texts = {
     "distill_alpha_min": ("アルファの下限", "適応的アルファの下限。"),
     "distill_beta_schedule": (
         "ベータのスケジュール",
-        "教師と生徒の応答の重み。fixed: 1 と 1。paper: 1-b と b、b はエポックごとに 0.5 から 1 へ増加。"
+        "教師と生徒の応答の重み。fixed: 1 と 1。paper: 1-b と b、b は学習の後半に 0.5 から 1 へ増加。"
         "reference: 2-b と b、b は 1 から 1.5 へ増加。",
     ),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TOP_INCHES = 0.3  # LlamaBoard lays the plot's label over its upper left corner
+TOP_INCHES = 0.4  # LlamaBoard lays the plot's label over its upper left corner
 LEGEND: dict[str, Any] = {"frameon": False, "borderaxespad": 0.2, "handlelength": 1.2, "columnspacing": 0.8}
 LOG_FILE = "distill_log.jsonl"  # written by stage.callback
 DIVERGENCES = {  # on teacher responses, on student responses
@@ -37,6 +37,7 @@ def panels(loss: str) -> tuple[Panel, ...]:
     return (
         Panel("loss", {"loss": "training", "eval_loss": "evaluation"}),
         Panel("divergence", {"distill/skl": f"{on_teacher}, teacher", "distill/srkl": f"{on_student}, student"}),
+        Panel("evaluation divergence", {"eval_kl": "KL, teacher", "eval_rkl": "RKL, student"}),
         Panel("alpha", {"distill/alpha_teacher": sides[0], "distill/alpha_student": sides[1]}),
         Panel("beta", {"distill/beta": "beta"}),
         Panel("gap", {"distill/gap_teacher": sides[0], "distill/gap_student": sides[1]}),
