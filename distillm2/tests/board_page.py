@@ -137,9 +137,10 @@ class Board:
         self.page.get_by_role("button", name=accordion).click()
 
     def shoot(self, name: str) -> None:
-        """A screenshot of the whole page, where they are wanted."""
+        """A screenshot of the whole page without pop-up messages, where screenshots are wanted."""
         if self.shots is not None:
-            self.page.screenshot(path=self.shots / f"{name}.png", full_page=True)
+            hidden = ".toast-wrap { display: none }"
+            self.page.screenshot(path=self.shots / f"{name}.png", full_page=True, style=hidden)
 
     def output(self, text: str) -> Locator:
         """The box below the buttons, once it shows ``text``."""

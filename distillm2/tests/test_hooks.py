@@ -65,7 +65,7 @@ def test_a_function_with_other_parameters_is_named(monkeypatch: pytest.MonkeyPat
     def run_dpo(model_args: Any, data_args: Any, training_args: Any) -> None: ...
 
     monkeypatch.setattr(tuner, "run_dpo", run_dpo)
-    with pytest.raises(DistillationError, match="tuner.run_dpo: it does not take finetuning_args, callbacks"):
+    with pytest.raises(DistillationError, match=r"tuner\.run_dpo: it does not take finetuning_args, callbacks"):
         check_hooks(TRAINING_HOOKS)
 
 
@@ -76,7 +76,7 @@ def test_a_function_that_no_longer_uses_the_hook_is_named(monkeypatch: pytest.Mo
         tuner.run_dpo(config)
 
     monkeypatch.setattr(tuner, "_training_function", _training_function)
-    with pytest.raises(DistillationError, match="tuner.get_train_args: _training_function does not use it"):
+    with pytest.raises(DistillationError, match=r"tuner\.get_train_args: _training_function does not use it"):
         check_hooks(TRAINING_HOOKS)
 
 

@@ -161,9 +161,9 @@ def test_what_other_methods_keep(kind: str, changes: dict[str, Any], ids: torch.
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-@pytest.mark.parametrize("attention", ["sdpa", "disabled"])
-def test_the_peak_of_a_backward_pass(kind: str, attention: str, ids: torch.Tensor) -> None:
-    settings = replace(BASE, flash_attn=attention, disable_gradient_checkpointing=False)
+@pytest.mark.parametrize(("attention", "dora"), [("sdpa", False), ("disabled", False), ("sdpa", True)])
+def test_the_peak_of_a_backward_pass(kind: str, attention: str, dora: bool, ids: torch.Tensor) -> None:
+    settings = replace(BASE, flash_attn=attention, use_dora=dora, disable_gradient_checkpointing=False)
     config = config_of(kind, num_hidden_layers=6)
     shape = read_shape(config, kind)
     model = build(config, settings)

@@ -79,6 +79,7 @@ def test_settings_are_parsed_as_a_trainings_are(tmp_path: Path) -> None:
     [
         ({"moe_aux_loss_coef": 0.01}, "moe_aux_loss_coef is set"),
         ({"streaming": True}, "streaming is set"),
+        ({"torch_compile": True}, "torch_compile is set"),
         ({"distill_total_epochs": 3}, "Set num_train_epochs instead of max_steps"),
         ({"fsdp": "full_shard"}, "FSDP splits the weights that the loss reads directly: use DeepSpeed ZeRO-2"),
     ],

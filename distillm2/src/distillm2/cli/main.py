@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 
 import typer
 
+from distillm2.cli import cache, data, licence, llamafactory, loop, plan, sweep
 from distillm2.errors import DistillationError
 
-ROOMS = ("llamafactory", "data", "cache", "plan", "loop", "sweep", "licence")
 HELP = """DistiLLM-2 (arXiv 2503.07067): distil language models with LLaMA-Factory.
 
 A distillation from start to end:
@@ -37,9 +35,8 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
-    for room in ROOMS:
-        if importlib.util.find_spec(f"distillm2.cli.{room}"):
-            importlib.import_module(f"distillm2.cli.{room}").register(app)
+    for room in (llamafactory, data, cache, plan, loop, sweep, licence):
+        room.register(app)
     return app
 
 

@@ -63,9 +63,17 @@ def trained_activations(shape: Shape, settings: Settings) -> Activations:
         block=tokens * (mlp + attention),
         checkpoint=tokens * use.residual * shape.hidden,
         last=tokens * (4 + use.residual) * shape.hidden,
-        backward=tokens * transient,
-        forward=forward_only(shape, settings, c),
+        backward=max(tokens * transient, _merged(shape, settings)),
+        forward=forward_only(shape, settings, c) + _merged(shape, settings),
     )
+
+
+def _merged(shape: Shape, settings: Settings) -> int:
+    """DoRA's weights with their adapter merged, whose norms it takes: identity matrix, product and sum of one layer."""
+    if not settings.use_dora:
+        return 0
+    linears = shape.targets(settings.lora_target)
+    return max(6 * linear.inputs**2 + 12 * linear.weights for linear in linears)
 
 
 def forward_only(shape: Shape, settings: Settings, compute: int) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 LOG_FILE = "distill_log.jsonl"
-_KEPT = ("loss", "eval_loss", "eval_kl", "eval_rkl", "eval_nll", "learning_rate", "grad_norm", "epoch")
+_KEPT = re.compile(r"loss|eval_(.+_)?(loss|kl|rkl|nll)|learning_rate|grad_norm|epoch|distill/.+")
 
 
 class DistillLogCallback(TrainerCallback):
@@ -21,12 +22,12 @@ class DistillLogCallback(TrainerCallback):
         if not state.is_world_process_zero or not path.exists():
             return
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["current_steps"] <= state.global_step]
+        kept = [line for line in lines if _step(line) <= state.global_step]
         path.write_text("".join(kept) if state.global_step else "", encoding="utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Append one line."""
-        figures = {key: value for key, value in (logs or {}).items() if key in _KEPT or key.startswith("distill/")}
+        figures = {key: value for key, value in (logs or {}).items() if _KEPT.fullmatch(key)}
         if not state.is_world_process_zero or not figures.keys() - {"epoch"}:
             return
         line = {"current_steps": state.global_step, "total_steps": state.max_steps, **figures}
@@ -34,3 +35,11 @@ class DistillLogCallback(TrainerCallback):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _step(line: str) -> float:
+    """The step of a line; one that a kill left unfinished comes after all others."""
+    try:
+        return float(json.loads(line)["current_steps"])
+    except ValueError:
+        return float("inf")

@@ -61,6 +61,7 @@ def refuse_settings(model_args: Any, data_args: Any, training_args: Any, finetun
         (model_args.moe_aux_loss_coef, "moe_aux_loss_coef", "the router's loss would not enter the distillation loss"),
         (finetuning_args.use_badam, "use_badam", "it needs a training loop of its own"),
         (getattr(finetuning_args, "use_hyper_parallel", False), "use_hyper_parallel", "it runs stage sft only"),
+        (training_args.torch_compile, "torch_compile", "hidden states are taken from within the model"),
         (data_args.streaming, "streaming", "over-long pairs are dropped and counted before training starts"),
     ):
         if holds:

@@ -42,7 +42,8 @@ class Hook:
         if self.kind is not None:
             if not isinstance(target, self.kind):
                 return f"it is a {type(target).__name__}, expected is a {self.kind.__name__}"
-            if self.contains and not any(self.contains in _names(item) for item in list(target)):
+            members: Any = target
+            if self.contains and not any(self.contains in _names(item) for item in members):
                 return f"it does not contain {self.contains}"
         elif not callable(target):
             return f"it is a {type(target).__name__}, expected is a callable"
@@ -51,9 +52,11 @@ class Hook:
             if missing:
                 return f"it does not take {', '.join(missing)}"
         if self.used_by:
-            user = getattr(importlib.import_module(self.module), self.used_by, None)
-            code = getattr(inspect.unwrap(user), "__code__", None) if callable(user) else None
-            if code is None or self.name not in code.co_names:
+            try:
+                names = inspect.unwrap(_resolve(self.module, self.used_by)).__code__.co_names
+            except AttributeError:
+                return f"its user {self.used_by} is missing"
+            if self.name not in names:
                 return f"{self.used_by} does not use it"
         return None
 

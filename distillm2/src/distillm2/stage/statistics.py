@@ -40,10 +40,6 @@ class DistillState:
             step[NAMES.index(name)] = torch.stack([value.detach().float().sum(), step.new_tensor(value.numel())])
         self._sums = self._sums.to(step.device) + step
 
-    def is_empty(self) -> bool:
-        """Whether nothing was added since the last logging step."""
-        return not bool(self._sums[:, 1].any())
-
     def means(self, accelerator: Any) -> dict[str, float]:
         """Means over all processes of what was added; every process must call it."""
         return {
@@ -65,7 +61,9 @@ class DistillState:
         if accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             state = {"anchor": self.anchor, "sums": dict(zip(NAMES, sums, strict=True))}
-            (folder / STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+            unfinished = folder / f"{STATE_FILE}.new"
+            unfinished.write_text(json.dumps(state, indent=2), encoding="utf-8")
+            unfinished.replace(folder / STATE_FILE)
 
     def load(self, folder: Path, accelerator: Any) -> None:
         """Read what `save` wrote; the first process takes over the sums of all.

@@ -69,7 +69,7 @@ def load_teacher(model_args: Any, data_args: Any, finetuning_args: Any, pairs: P
             cutoff_len=data_args.cutoff_len,
             datasets=pairs.datasets(),
         )
-    if finetuning_args.teacher_model is None and can_share_base(model_args, finetuning_args):
+    if finetuning_args.teacher_model is None and can_share_base(student, model_args, finetuning_args):
         return OnlineTeacher.on_student(student, finetuning_args)
     return OnlineTeacher.load(model_args, data_args, finetuning_args, tokenizer)
 

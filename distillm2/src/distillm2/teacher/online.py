@@ -51,7 +51,7 @@ class OnlineTeacher:
         check_same_tokenizer(tokenizer, teacher_tokenizer, path)
         try:
             model = load_model(teacher_tokenizer, teacher_args, FinetuningArguments(), is_trainable=False)
-        except Exception as error:
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
             how = f" in {bits} bits" if bits else ""
             raise DistillationError(
                 f"The teacher {path} could not be loaded{how}: {type(error).__name__}: {error}. Check teacher_model, "
@@ -123,13 +123,16 @@ _OWN_TOKENS: dict[str, Any] = {
 _CHANGES: dict[str, Any] = {"model_revision": "main", "rope_scaling": None, "shift_attn": False}
 
 
-def can_share_base(model_args: Any, finetuning_args: Any) -> bool:
-    """Whether a LoRA student leaves its base model's weights as they were published."""
+def can_share_base(student: Any, model_args: Any, finetuning_args: Any) -> bool:
+    """Whether the student is a LoRA that leaves its base model's weights as they were published."""
+    from peft import PeftModel
+
     merges_adapters = model_args.adapter_name_or_path is not None and (
         finetuning_args.create_new_adapter or len(model_args.adapter_name_or_path) > 1
     )
     return (
-        finetuning_args.finetuning_type == "lora"
+        isinstance(student, PeftModel)
+        and finetuning_args.finetuning_type == "lora"
         and not finetuning_args.pissa_init
         and not finetuning_args.additional_target
         and not model_args.resize_vocab
@@ -142,9 +145,13 @@ def _is_frozen(parameter: nn.Parameter) -> bool:
 
 
 def _is_frozen_layer(module: nn.Module) -> bool:
-    """A layer without parts that has weights, none of which is trained: it computes the same in either mode."""
+    """A layer without parts that has weights, none of which is trained: it computes the same in either mode.
+
+    Embeddings share their weights alone: noise may be added to the student's in training (NEFTune).
+    """
     weights = list(module.parameters())
-    return bool(weights) and not list(module.children()) and all(map(_is_frozen, weights))
+    is_leaf = bool(weights) and not list(module.children()) and not isinstance(module, nn.Embedding)
+    return is_leaf and all(map(_is_frozen, weights))
 
 
 def _adapter_note(finetuning_args: Any) -> str:
