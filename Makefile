@@ -152,7 +152,7 @@ $(TRAIN_VENV)/.ready: requirements/train.txt distillm2/pyproject.toml deploy/tor
 	@echo 'Installing LLaMA-Factory and distillm2 into $(TRAIN_VENV) with $(PYTHON); this takes two minutes or so ...'
 	@$(PYTHON) -m venv --clear $(TRAIN_VENV)
 	@if command -v nvidia-smi >/dev/null; then \
-		$(TRAIN_VENV)/bin/python $(PIP_INSTALL) -c requirements/train.txt -e './distillm2[mlflow,quantised,sweep,dev]' deepspeed; \
+		$(TRAIN_VENV)/bin/python $(PIP_INSTALL) -c requirements/train.txt -e './distillm2[metrics,mlflow,quantised,sweep,dev]' deepspeed; \
 	else \
 		$(TRAIN_VENV)/bin/python $(PIP_INSTALL) --no-deps -r requirements/train.txt ./deploy/torchaudio_cpu -e ./distillm2; \
 	fi

@@ -15,11 +15,12 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from distillm2.loss.chunked import distillation_loss
 from distillm2.loss.objective import Objective
 from distillm2.loss.targets import HeadTarget, Target, TopKTarget
 from distillm2.teacher.cache_format import Precision, token_bytes
-from torch import Tensor
 
 TOP_K = (1, 4, 16, 32, 64, 128, 256, 1024)
 PRECISION_K = 64

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from distillm2.loss.chunked import distillation_loss
 from distillm2.loss.objective import Divergence, Objective
 from distillm2.loss.targets import HeadTarget
-from torch import Tensor
 
 ALPHA = 0.1
 

@@ -44,9 +44,10 @@ def main(arguments: list[str]) -> int:
 def measure(values: dict[str, Any]) -> tuple[int, int]:
     """Peak of allocated bytes in one optimizer step, and the longest row's tokens."""
     import torch
-    from distillm2.stage.register import register
     from llamafactory.train.tuner import run_exp
     from transformers import TrainerCallback
+
+    from distillm2.stage.register import register
 
     lengths: list[int] = []
 

@@ -139,7 +139,7 @@ class Board:
     def shoot(self, name: str) -> None:
         """A screenshot of the whole page without pop-up messages, where screenshots are wanted."""
         if self.shots is not None:
-            hidden = ".toast-wrap { display: none }"
+            hidden = ".toast-wrap { display: none !important }"
             self.page.screenshot(path=self.shots / f"{name}.png", full_page=True, style=hidden)
 
     def output(self, text: str) -> Locator:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from distillm2.loss.targets import HeadTarget
-from distillm2.teacher.cache_format import FORMAT_VERSION, Manifest, tokenizer_hash
 from tiny_models import SENTENCES
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from distillm2.loss.targets import HeadTarget
+from distillm2.teacher.cache_format import FORMAT_VERSION, Manifest, tokenizer_hash
 
 VOCABULARY = 416
 EXAMPLE_PROMPT = "질문: "

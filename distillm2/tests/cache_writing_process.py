@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 from cache_rows_and_teacher import TinyTeacher, manifest_for, ranking_dataset
+from transformers import PreTrainedTokenizerFast
+
 from distillm2.loss.targets import HeadTarget
 from distillm2.teacher.cache_rows import RankingRows
 from distillm2.teacher.cache_writer import write_cache
-from transformers import PreTrainedTokenizerFast
 
 SHARD_BYTES = 4_000
 

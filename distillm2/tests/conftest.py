@@ -40,6 +40,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(16)
     ]
     (folder / "pairs.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
-    entry = {"file_name": "pairs.json", "ranking": True, "columns": {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}}
+    columns = {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}
+    entry = {"file_name": "pairs.json", "ranking": True, "columns": columns}
     (folder / "dataset_info.json").write_text(json.dumps({"pairs": entry}), encoding="utf-8")
     return folder

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 from dense_reference import Dense, dense_loss
+from torch import Tensor
+
 from distillm2.loss.chunked import LossTerms, distillation_loss
 from distillm2.loss.objective import Divergence, Objective
 from distillm2.loss.targets import HeadTarget, Target, TopKTarget
-from torch import Tensor
 
 NAMES: tuple[Divergence, ...] = ("distillm2", "distillm", "kl", "rkl", "js")
 

@@ -14,13 +14,14 @@ import pytest
 import torch
 from cache_rows_and_teacher import VOCABULARY, TinyTeacher, manifest_for, ranking_dataset
 from cache_writing_process import SHARD_BYTES, write
+from transformers import PreTrainedTokenizerFast
+
 from distillm2.errors import DistillationError
 from distillm2.teacher.cache_format import read_manifest, shard_paths
 from distillm2.teacher.cache_reader import CacheReader
 from distillm2.teacher.cache_rows import RankingRows
 from distillm2.teacher.cache_writer import write_cache
 from distillm2.teacher.cached import CachedTeacher
-from transformers import PreTrainedTokenizerFast
 
 PAIRS = 24
 CPU = torch.device("cpu")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from distillm2.cli.settings import read_settings
 from distillm2.experiments.plan import GIB, make_plan, parse_memory
 from distillm2.experiments.plan_settings import settings_from

@@ -7,9 +7,10 @@ import email.utils
 import time
 
 import pytest
+from openai_server import Asked, OpenAIServer, Reply
+
 from distillm2.data.endpoint import Answer, Client, Endpoint, RequestError, Sampling, key_from_environment, retry_after
 from distillm2.errors import DistillationError
-from openai_server import Asked, OpenAIServer, Reply
 
 KEY = "sk-not-to-be-seen-anywhere"
 HELLO = [{"role": "user", "content": "안녕하세요"}]

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import Asked, OpenAIServer, Reply
+
 from distillm2.data.endpoint import Endpoint, Sampling
 from distillm2.data.generate import generate
 from distillm2.data.journal import open_journal
 from distillm2.data.records import Message, Prompt
 from distillm2.data.sources import load_prompts
 from distillm2.errors import DistillationError
-from openai_server import Asked, OpenAIServer, Reply
 
 KEY = "sk-not-to-be-seen-anywhere"
 

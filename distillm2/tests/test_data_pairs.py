@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from distillm2.data.dataset_info import register
 from distillm2.data.near import near_groups
 from distillm2.data.pairs import PairsReport, build_pairs

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from distillm2.data.passages import load_passages
 from distillm2.data.records import Message, Prompt, parse_prompt
 from distillm2.data.sources import load_prompts

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import Asked, OpenAIServer, Reply
+
 from distillm2.data.endpoint import Endpoint
 from distillm2.data.passages import Passage
 from distillm2.data.questions import json_object, parse_judgement
 from distillm2.data.sources import load_prompts
 from distillm2.data.synthesize import Quality, SynthesisReport, register_questions, synthesize
 from distillm2.errors import DistillationError
-from openai_server import Asked, OpenAIServer, Reply
 
 KEY = "sk-of-the-teacher"
 

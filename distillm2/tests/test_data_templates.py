@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import OpenAIServer, Reply
+
 from distillm2.data.endpoint import Endpoint
 from distillm2.data.generate import Rendering, generate
 from distillm2.data.pairs import Limits, build_pairs
 from distillm2.data.records import Message, Prompt, parse_prompt
 from distillm2.data.templates import check_template, load_template
 from distillm2.errors import DistillationError
-from openai_server import OpenAIServer, Reply
 
 THINKING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

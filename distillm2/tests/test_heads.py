@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from distillm2.errors import DistillationError
-from distillm2.heads import check_head, find_head, hidden_and_head
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import (
@@ -24,6 +22,9 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+
+from distillm2.errors import DistillationError
+from distillm2.heads import check_head, find_head, hidden_and_head
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from distillm2.errors import DistillationError
 from distillm2.stage import hooks
 from distillm2.stage.hooks import TRAINING_HOOKS, Hook, check_hooks

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner, Result
+
 from distillm2.cli import licence
 from distillm2.data.licence_check import Policy, check, names_in
 from distillm2.data.licences import Register, read_register
 from distillm2.errors import DistillationError
-from typer.testing import CliRunner, Result
 
 OWN = """\
 - names: [ours/student-*]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from distillm2.errors import DistillationError
 from distillm2.experiments.loop_server import CommandServer, HotLoading, Student
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from distillm2.errors import DistillationError
 from distillm2.experiments.loop import check_loop
 from distillm2.experiments.loop_epoch import Loop, epoch_settings, read_prompts

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from loss_cases import NAMES, Case, assert_close, logits_case, random_case
+
 from distillm2.errors import DistillationError
 from distillm2.loss.chunked import distillation_loss, label_logprobs
 from distillm2.loss.objective import Divergence, Objective
 from distillm2.loss.targets import HeadTarget, Target
-from loss_cases import NAMES, Case, assert_close, logits_case, random_case
 
 
 def capped_loss(case: Case, target: Target, objective: Objective, *tensors: torch.Tensor) -> torch.Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from loss_cases import NAMES, Case, assert_close, assert_parity, logits_case, random_case
+
 from distillm2.loss.chunked import distillation_loss, label_logprobs, target_logprobs
 from distillm2.loss.objective import Divergence, Objective
 from distillm2.loss.targets import HeadTarget
-from loss_cases import NAMES, Case, assert_close, assert_parity, logits_case, random_case
 
 FP32 = 1e-6
 

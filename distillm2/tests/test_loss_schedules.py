@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from distillm2.errors import DistillationError
 from distillm2.loss.schedules import AlphaSchedule, BetaSchedule, response_gap
 

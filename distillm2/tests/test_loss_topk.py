@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from loss_cases import NAMES, assert_close, assert_parity, logits_case, random_case
+
 from distillm2.errors import DistillationError
 from distillm2.loss.chunked import target_logprobs
 from distillm2.loss.objective import Divergence, Objective
 from distillm2.loss.targets import TopKTarget
-from loss_cases import NAMES, assert_close, assert_parity, logits_case, random_case
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner, Result
+
 from distillm2.cli import plan as command
 from distillm2.cli.settings import read_settings
 from distillm2.errors import DistillationError
@@ -21,7 +23,6 @@ from distillm2.experiments.plan import GIB, Plan, make_plan, parse_memory
 from distillm2.experiments.plan_advice import advise
 from distillm2.experiments.plan_find import find_shape, known_models
 from distillm2.experiments.plan_settings import Settings, settings_from
-from typer.testing import CliRunner, Result
 
 DISTILL: dict[str, Any] = {
     "model_name_or_path": "Qwen/Qwen3-1.7B",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from distillm2.errors import DistillationError
 from distillm2.experiments.plan_find import find_shape, known_models
 from distillm2.experiments.plan_settings import Settings

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from memory_tracking import PeakMemory
+
 from distillm2.experiments.plan import make_plan
 from distillm2.experiments.plan_activations import trained_activations
 from distillm2.experiments.plan_loss import dense_loss
 from distillm2.experiments.plan_settings import Settings
 from distillm2.experiments.plan_shape import Shape, read_shape
-from memory_tracking import PeakMemory
 
 # Proportions of the real models, smaller.
 SIZES: dict[str, Any] = {"vocab_size": 512, "pad_token_id": 0, "torch_dtype": "bfloat16", "num_hidden_layers": 3}
@@ -201,11 +202,12 @@ def test_the_peak_of_dense_logits(kind: str) -> None:
 )
 def test_the_peak_of_a_distillation_step(kind: str, loss: Any, tmp_path: Any) -> None:
     """Teacher's forward pass, student's, chunked loss, backward pass, as the trainer runs them."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     from distillm2.heads import hidden_and_head
     from distillm2.loss.chunked import distillation_loss
     from distillm2.loss.objective import Objective
     from distillm2.loss.targets import HeadTarget
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     vocabulary, chunk = 8192, 16
     config = config_of(kind, vocab_size=vocabulary)

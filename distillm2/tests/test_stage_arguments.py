@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training_runs import training_settings
+
 from distillm2.errors import DistillationError
 from distillm2.stage.arguments import DistillationArguments
 from distillm2.stage.guards import read_stage
 from distillm2.stage.register import read_training_arguments
-from training_runs import training_settings
 
 
 def make_arguments(**settings: Any) -> DistillationArguments:
@@ -99,8 +100,9 @@ def test_environments_that_would_lose_the_stage_are_refused(
 
 
 def test_ray_is_refused_for_the_stage_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distillm2.stage.register import register
     from llamafactory.train import tuner
+
+    from distillm2.stage.register import register
 
     register()
     monkeypatch.setenv("USE_RAY", "1")

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from distillm2.cli.settings import read_settings
-from distillm2.errors import DistillationError
 from safetensors.torch import load_file
 from training_runs import TrainingRun, as_flags, run_distillm2, train, training_environment, training_settings
+
+from distillm2.cli.settings import read_settings
+from distillm2.errors import DistillationError
 
 LONG: dict[str, Any] = {"max_steps": 48, "save_strategy": "steps", "save_steps": 8, "logging_steps": 3}
 

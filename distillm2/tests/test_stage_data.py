@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from training_runs import training_settings
+
 from distillm2.errors import DistillationError
 from distillm2.stage.batch import ResponseTokens
 from distillm2.stage.data import Pairs, describe_thinking, drop_unfit, load_pairs, stage_logger
 from distillm2.stage.register import read_training_arguments
-from training_runs import training_settings
 
 SHORT, LONG = "7일 안에 정산한다.", "연차휴가는 5일까지 다음 해로 이월한다. " * 20
 ROWS = [

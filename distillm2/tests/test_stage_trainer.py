@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from distillm2.errors import DistillationError
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from tiny_models import make_model
 from training_runs import TrainingRun, train, training_settings
 from transformers import AutoModelForCausalLM
+
+from distillm2.errors import DistillationError
 
 VOCABULARY = 416  # the student's rows, fewer than the teacher's
 Distil = Callable[..., TrainingRun]
@@ -226,7 +227,7 @@ def test_a_lora_teacher_shares_the_students_base(distil: Distil, plain: Training
         do_train=False,
         do_eval=True,
     )
-    assert json.loads((evaluated.folder / "eval_results.json").read_text())["eval_loss"] < found[-1]
+    assert json.loads((evaluated.folder / "eval_results.json").read_text())["eval_loss"] < 0.5 * found[0]
     own = distil("full student", **FIXED, finetuning_type="full", teacher=None, teacher_adapter=str(plain.folder))
     assert losses(own)[0] == pytest.approx(found[0], rel=1e-5)
 
@@ -308,12 +309,11 @@ def test_dpo_runs_as_before(distil: Distil) -> None:
     assert not (run.folder / "distill_log.jsonl").exists()
 
 
-def test_sft_runs_as_before(distil: Distil, pairs: Path) -> None:
-    info = json.loads((pairs / "dataset_info.json").read_text())
+def test_sft_runs_as_before(distil: Distil, pairs: Path, tmp_path: Path) -> None:
     columns = {"prompt": "instruction", "response": "chosen"}
-    info["answers"] = {"file_name": "pairs.json", "columns": columns}
-    (pairs / "dataset_info.json").write_text(json.dumps(info))
-    run = distil("sft", stage="sft", teacher=None, dataset="answers", max_steps=3)
+    info = {"answers": {"file_name": str(pairs / "pairs.json"), "columns": columns}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    run = distil("sft", stage="sft", teacher=None, dataset="answers", dataset_dir=str(tmp_path), max_steps=3)
     found = [line["loss"] for line in run.read_log() if "loss" in line]
     assert found[-1] < found[0]
     assert not (run.folder / "distill_log.jsonl").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+
 from distillm2.errors import DistillationError
 from distillm2.experiments.sweep_metric import check_metric, pick_metric, read_metrics
 from distillm2.experiments.sweep_space import (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from distillm2.errors import DistillationError
 from distillm2.experiments.sweep import check_sweep
 from distillm2.experiments.sweep_space import Choices, Range

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from distillm2.experiments import tracking
 
 NAMES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "MLFLOW_TAGS")

@@ -54,9 +54,10 @@ def test_the_tab_keeps_its_components_and_gains_ours_once(tabs: tuple[dict[str, 
 
 
 def test_every_argument_of_the_stage_has_a_field_with_its_default() -> None:
+    from llamafactory.hparams.finetuning_args import FinetuningArguments
+
     from distillm2.stage.arguments import DistillationArguments
     from distillm2.webui.fields import board_fields
-    from llamafactory.hparams.finetuning_args import FinetuningArguments
 
     theirs = {argument.name for argument in dataclasses.fields(FinetuningArguments)}
     ours = {
@@ -85,8 +86,9 @@ def test_values_become_arguments() -> None:
 
 
 def test_every_text_is_there_in_every_language(tabs: object) -> None:
-    from distillm2.webui import labels
     from llamafactory.webui.locales import ALERTS, LOCALES
+
+    from distillm2.webui import labels
 
     languages = set(LOCALES["rlhf_tab"])
     for name, entry in labels.locales().items():
@@ -155,10 +157,11 @@ def test_other_stages_are_started_as_before(tabs: object, tmp_path: Path) -> Non
 
 
 def test_a_board_without_a_hook_is_refused(tabs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llamafactory.webui.manager import Manager
+
     from distillm2.errors import DistillationError
     from distillm2.stage.hooks import check_hooks
     from distillm2.webui.hooks import WEBUI_HOOKS
-    from llamafactory.webui.manager import Manager
 
     check_hooks(WEBUI_HOOKS)
     monkeypatch.delattr(Manager, "get_base_elems")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from distillm2.webui.plots import LOG_FILE, curve, read_log, training_figure
 
 

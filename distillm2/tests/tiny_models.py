@@ -27,7 +27,10 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     return PreTrainedTokenizerFast(
@@ -39,7 +42,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(folder: Path, *, seed: int, hidden: int = 32, layers: int = 2, vocab: int = 416, tied: bool = False) -> Path:
+def make_model(
+    folder: Path, *, seed: int, hidden: int = 32, layers: int = 2, vocab: int = 416, tied: bool = False
+) -> Path:
     """Write a Qwen3 of random weights with its tokenizer to ``folder``; ``vocab`` may be larger than the tokenizer."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()

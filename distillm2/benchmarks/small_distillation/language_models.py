@@ -58,9 +58,9 @@ def respond(model: Qwen3ForCausalLM, prompts: Tensor, seed: int, *, sampled: boo
     model.eval()
     mode = SAMPLED if sampled else {"do_sample": False}
     written = [
-        model.generate(
-            batch, attention_mask=torch.ones_like(batch), max_new_tokens=RESPONSE, use_cache=True, **mode
-        )[:, PROMPT:]
+        model.generate(batch, attention_mask=torch.ones_like(batch), max_new_tokens=RESPONSE, use_cache=True, **mode)[
+            :, PROMPT:
+        ]
         for batch in prompts.split(192)
     ]
     padded = [torch.nn.functional.pad(rows, (0, RESPONSE - rows.shape[1]), value=PAD) for rows in written]

@@ -94,5 +94,6 @@ def training_figure(output_dir: Path, loss: str) -> Figure | None:
         axis.grid(alpha=0.3)
         if len(curves) > 1:
             axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(curves), fontsize=8.5, **LEGEND)
+    axes[-1].xaxis.get_major_locator().set_params(integer=True)
     axes[-1].set_xlabel("step" if not unreadable else f"step (unreadable lines of the log, left out: {unreadable})")
     return figure
