@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from distillm2.cli import licence
+from distillm2.cli import data, licence
+from distillm2.data.endpoint import PAPER
 from distillm2.data.licence_check import Policy, check, names_in
-from distillm2.data.licences import Register, read_register
+from distillm2.data.licences import DATE, Register, read_register
 from distillm2.errors import DistillationError
 
 OWN = """\
@@ -52,7 +55,8 @@ def test_the_shipped_register_is_well_formed_and_unambiguous() -> None:
     for entry in register.entries:
         assert entry.source.startswith("https://"), entry.where
         assert entry.note or "conditions" not in (entry.commercial, entry.distillation), entry.where
-        assert (entry.released is None) == (entry.kind == "service"), entry.where
+        assert entry.kind != "service" or entry.released is None, entry.where
+        assert DATE.fullmatch(entry.checked) or "allowed" not in (entry.commercial, entry.distillation), entry.where
         for name in entry.names:
             assert register.find(name.replace("*", "x")) is entry
 
@@ -67,6 +71,7 @@ def test_the_shipped_register_is_well_formed_and_unambiguous() -> None:
         ("meta-llama/Meta-Llama-3-8B-Instruct", "Llama-3-Community", "conditions", "forbidden"),
         ("google/gemma-2-9b-it", "Gemma", "conditions", "conditions"),
         ("LGAI-EXAONE/EXAONE-4.0-1.2B", "EXAONE-1.2-NC", "forbidden", "forbidden"),
+        ("HuggingFaceH4/ultrachat_200k", "MIT", "conditions", "unknown"),
         ("anthropic/claude-opus-4", "Anthropic-Commercial-Terms", "allowed", "forbidden"),
     ],
 )
@@ -136,6 +141,32 @@ def test_conditions_pass_and_are_named(here: Path) -> None:
     assert report["findings"][0]["licence"] == "Gemma"
     assert report["findings"][0]["released"] == "2024-06-27"
     assert report["findings"][0]["conditions"]
+
+
+def test_what_nobody_compared_with_its_source_says_so(here: Path) -> None:
+    (here / "distillm2_licences.yaml").write_text(OWN.replace("  checked: 2026-11-21\n", ""), encoding="utf-8")
+    result = run("check", "ours/student-1", "Qwen/Qwen3-8B", "--report", "report.json")
+    assert result.exit_code == 0
+    assert "ours/student-1: not checked: read https://example.com/licence" in result.stdout
+    assert "Qwen/Qwen3-8B: not checked" not in result.stdout
+    findings = json.loads((here / "report.json").read_text(encoding="utf-8"))["findings"]
+    assert [finding["checked"] for finding in findings] == ["not checked", "2026-11"]
+    assert "not checked" in run("list").stdout
+
+
+def test_the_sample_sets_are_registered() -> None:
+    root = Path(__file__).parents[2]
+    register = Register.load(root / "distillm2_licences.yaml")
+    for name in json.loads((root / "dataset_info.json").read_text(encoding="utf-8")):
+        entry = register.find(name)
+        assert entry is not None, name
+        assert (entry.licence, entry.distillation) == ("Apache-2.0", "allowed")
+
+
+def test_neither_licence_nor_plan_loads_what_asks_servers() -> None:
+    code = "import sys, distillm2.cli.main; assert 'httpx' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert (data.TEMPERATURE, data.TOP_P, data.MAX_TOKENS) == (PAPER.temperature, PAPER.top_p, PAPER.max_tokens)
 
 
 def test_the_report_holds_unknown_names_too(here: Path) -> None:
@@ -243,6 +274,7 @@ def test_an_exact_name_comes_before_a_pattern_and_two_patterns_are_refused(here:
         (OWN.replace("licence:", "license:"), r"own.yaml:3: unknown key 'license'"),
         (OWN.replace("allowed", "maybe"), r"own.yaml:1: commercial is 'maybe'; allowed: allowed, conditions"),
         (OWN.replace("2025-06", "June"), r"own.yaml:1: 'June' is no date"),
+        (OWN.replace("2026-11-21", "unknown"), r"own.yaml:1: checked is a day or a month"),
         (OWN.replace("2025-06", "2025-02-30"), r"own.yaml:1: '2025-02-30' is no date"),
         (OWN.replace("kind: model", "kind: [model]"), r"own.yaml:2: kind is one value"),
         (OWN.replace("[ours/student-*]", "[]"), r"own.yaml:1: names is a name or a list"),

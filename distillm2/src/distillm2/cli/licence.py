@@ -90,13 +90,14 @@ def show(
     if kind is not None and kind not in KINDS:
         raise DistillationError(f"--kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
     table = Table()
-    for name in ("names", "licence", "released", "commercial", "distillation", "note"):
+    for name in ("names", "licence", "released", "commercial", "distillation", "checked", "note"):
         table.add_column(name, overflow="fold")
     for entry in Register.load(register_file).entries:
         if kind is None or kind == entry.kind:
-            licence = entry.licence or f"as {entry.same_as}"
-            cells = [licence, str(entry.released or ""), entry.commercial, entry.distillation, entry.note]
-            table.add_row("\n".join(entry.names), *cells)
+            cells = [entry.licence, str(entry.released or ""), entry.commercial, entry.distillation, entry.checked]
+            if entry.same_as:
+                cells = [f"as {entry.same_as}", "", "", "", ""]
+            table.add_row("\n".join(entry.names), *cells, entry.note)
     Console().print(table)
 
 
@@ -178,18 +179,23 @@ def _policy_json(released_before: str | None, commercial: bool, distillation: bo
 def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
     from rich.table import Table
 
+    from distillm2.data.licences import NOT_CHECKED
+
     table = Table()
-    for column in ("name", "role", "licence", "released", "verdict"):
+    for column in ("name", "role", "licence", "released", "checked", "verdict"):
         table.add_column(column, overflow="fold")
     for finding in findings:
         entry = finding.entry
         verdict = "[red]refused[/red]" if finding.refused else "[green]ok[/green]"
         if finding.conditions:
             verdict += ", [yellow]conditions[/yellow]"
-        released = str(entry.released or "unknown") if entry else ""
-        table.add_row(finding.name, finding.role, entry.licence if entry else "", released, verdict)
+        known = [entry.licence, str(entry.released or "unknown"), entry.checked] if entry else ["", "", ""]
+        table.add_row(finding.name, finding.role, *known, verdict)
     console.print(table)
     for finding in findings:
         for kind, lines in (("refused", finding.refused), ("condition", finding.conditions)):
             for line in lines:
                 console.print(f"{finding.name}: {kind}: {line}", markup=False, highlight=False, soft_wrap=True)
+        if finding.entry and finding.entry.checked == NOT_CHECKED:
+            text = f"{finding.name}: {NOT_CHECKED}: read {finding.entry.source}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -18,8 +18,9 @@ SHIPPED = Path(__file__).with_name("licences.yaml")
 USERS = "distillm2_licences.yaml"
 Permission = Literal["allowed", "conditions", "forbidden", "unknown"]
 KINDS = ("model", "service", "data")
-REQUIRED = ("names", "kind", "licence", "released", "commercial", "distillation", "source", "checked")
-KEYS = (*REQUIRED, "note")
+REQUIRED = ("names", "kind", "licence", "released", "commercial", "distillation", "source")
+KEYS = (*REQUIRED, "checked", "note")
+NOT_CHECKED = "not checked"
 ALIAS_KEYS = ("names", "same_as", "note")
 DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?")
 
@@ -29,8 +30,9 @@ class Entry:
     """What is known of one or more models, services or data sets.
 
     ``names`` are exact, or patterns in which * stands for characters other than /. ``released`` is the day of
-    publication, a month's last day where only the month is recorded, None where there is none. ``same_as``: the names
-    are copies of the one given there. ``where`` is file:line.
+    publication, a month's last day where only the month is recorded, None where there is none. ``checked``: when the
+    licence and the date were last compared with the source, or that they were not. ``same_as``: the names are copies
+    of the one given there. ``where`` is file:line.
     """
 
     names: tuple[str, ...]
@@ -41,7 +43,7 @@ class Entry:
     commercial: Permission = "unknown"
     distillation: Permission = "unknown"
     source: str = ""
-    checked: str = ""
+    checked: str = NOT_CHECKED
     note: str = ""
     same_as: str = ""
 
@@ -163,7 +165,8 @@ def _checked(values: Mapping[str, Any], where: str) -> Entry:
     ):
         if values[key] not in allowed:
             raise DistillationError(f"{where}: {key} is {values[key]!r}; allowed: {', '.join(allowed)}")
-    parse_release(values["checked"], where)
+    if "checked" in values and parse_release(values["checked"], where) is None:
+        raise DistillationError(f"{where}: checked is a day or a month; leave it out where nobody has looked")
     return Entry(**{**values, "where": where, "released": parse_release(values["released"], where)})
 
 
