@@ -207,6 +207,9 @@ def report(part: str, names: list[str], arguments: argparse.Namespace) -> None:
             "yes" if capped[name] else "no (measured without it)",
         )
     console.print(table)
+    if arguments.device == "cpu":
+        console.print("Nothing is concluded from a CPU, whose memory is not measured here.")
+        return
     ours = f"chunk {arguments.chunks[0]}"
     if part == "step":
         console.print(f"A step with {ours} {'fits' if capped[ours] else 'does not fit'} {arguments.cap:.0f} GB.")

@@ -166,7 +166,7 @@ def test_the_sample_sets_are_registered() -> None:
 def test_neither_licence_nor_plan_loads_what_asks_servers() -> None:
     code = "import sys, distillm2.cli.main; assert 'httpx' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert (data.TEMPERATURE, data.TOP_P, data.MAX_TOKENS) == (PAPER.temperature, PAPER.top_p, PAPER.max_tokens)
+    assert (PAPER.temperature, PAPER.top_p, PAPER.max_tokens) == (data.TEMPERATURE, data.TOP_P, data.MAX_TOKENS)
 
 
 def test_the_report_holds_unknown_names_too(here: Path) -> None:
