@@ -5,34 +5,39 @@
 Each line of ``questions.jsonl`` is ``{"question": ...}``, as in samples/questions.jsonl, or
 ``{"question": ..., "passages": [...]}`` with an optional ``"scores": [...]``. Without passages they are
 searched for in the documents ingested here; without scores the cross-encoder of the settings
-(``cross_encoder.provider``) gives them, or, with ``--order given``, the order of the passages does.
+(``cross_encoder.provider``) gives them, or, with ``--order given``, the order of the passages does. Of more
+passages than the reranker reads at once (``reranker.window``) the best are kept.
 
 A row is what the reranker will ask, word for word: the product's prompt, passages cut as it cuts them,
 and as the answer the label of the best passage. An order of n passages is taught by its Plackett-Luce
 factors (Xia et al. 2008, "Listwise approach to learning to rank"): the best of all, the best without the
 first, and so on for ``--levels``. Each row shows its passages in an order drawn anew, so that no label
-and no position is right more often than another.
+and no position is right more often than another. Whole questions are held out (``--validation``), as the rows
+of one share their passages.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import math
 import random
 import time
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import track
 
 from evaluation.tables import Table
+from evaluation.training_sets import read_info, write_dataset
 from llmflow.cli.session import Session
 from llmflow.errors import ConfigurationError, InvalidInputError, LLMFlowError
 from llmflow.models.cross_encoder import open_cross_encoder
@@ -43,10 +48,6 @@ from llmflow.retrieval.reranking.student import ranked
 from llmflow.settings import Settings
 
 Row = dict[str, str]
-ALPACA: Final[dict[str, Any]] = {
-    "columns": {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
-}
-"""The entry of a set of such rows in ``dataset_info.json``, beside its file's name."""
 _DEADLINE_S = 300
 
 
@@ -64,6 +65,11 @@ class Judged:
     question: str
     passages: tuple[str, ...]
     scores: tuple[float, ...]
+
+    def best(self, count: int) -> Judged:
+        """With the ``count`` passages of the highest scores, in the order they had."""
+        kept = sorted(ranked(self.scores)[:count])
+        return Judged(self.question, tuple(self.passages[at] for at in kept), tuple(self.scores[at] for at in kept))
 
 
 def rows_of(judged: Judged, *, levels: int, passage_tokens: int, draw: random.Random) -> tuple[list[Row], int]:
@@ -101,8 +107,12 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         raise InvalidInputError(f'{path} is no file; name a file with a line {{"question": "..."}} for each question')
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path} is not UTF-8: {error}") from None
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -110,14 +120,15 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
             good = isinstance(row["question"], str) and bool(row["question"].strip())
             passages, scores = row.get("passages"), row.get("scores")
             good &= passages is None or (isinstance(passages, list) and all(isinstance(text, str) for text in passages))
-            good &= scores is None or (passages is not None and len(scores) == len(passages))
-            row["scores"] = scores and [float(score) for score in scores]
+            good &= scores is None or (isinstance(scores, list) and len(scores) == len(passages))
+            row["scores"] = None if scores is None else [float(score) for score in scores]
+            good &= all(map(math.isfinite, row["scores"] or []))
         except (ValueError, KeyError, TypeError):
             good = False
         if not good:
             raise InvalidInputError(
                 f'{path} line {number}: not {{"question": text}} with optional "passages": [text, ...] and as many'
-                f' "scores": [number, ...]; it is {line[:80]!r}'
+                f' finite "scores": [number, ...]; it is {line[:80]!r}'
             )
         found.append(row)
     return found
@@ -127,15 +138,30 @@ def judge(
     questions: Sequence[dict[str, Any]],
     search: Callable[[str], Sequence[str]],
     score: Callable[[str, Sequence[str]], Sequence[float]],
-    window: int,
 ) -> Iterator[Judged]:
-    """The questions with up to ``window`` passages and their scores."""
+    """The questions with their passages and scores."""
     for row in questions:
         question = row["question"]
         given = row.get("passages")
-        passages = tuple(search(question) if given is None else given)[:window]
-        scores = row["scores"] if row.get("scores") else score(question, passages)
-        yield Judged(question, passages, tuple(scores[:window]))
+        passages = tuple(search(question) if given is None else given)
+        yield Judged(question, passages, tuple(score(question, passages) if row["scores"] is None else row["scores"]))
+
+
+def held_out(questions: Iterable[str], share: float, seed: int) -> set[str]:
+    """The questions, as :func:`key_of` has them, that are not trained on.
+
+    Args:
+        share: of the different questions, rounded, but one at least and not all; 0 for none.
+    """
+    keys = sorted(
+        {key_of(text) for text in questions}, key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest()
+    )
+    return set(keys[: min(max(1, round(share * len(keys))), len(keys) - 1)] if share else ())
+
+
+def key_of(question: str) -> str:
+    """The same for questions that differ in case, white space or the encoding of letters."""
+    return " ".join(unicodedata.normalize("NFC", question).casefold().split())
 
 
 def position_scores(_question: str, passages: Sequence[str]) -> list[float]:
@@ -159,20 +185,6 @@ def cross_encoder_scores(settings: Settings) -> Callable[[str, Sequence[str]], l
     return lambda question, passages: model.scores(question, passages, time.monotonic() + _DEADLINE_S).tolist()
 
 
-def write_dataset(
-    rows: Sequence[Mapping[str, str]], out: Path, info: Path, name: str, entry: Mapping[str, Any] = ALPACA
-) -> None:
-    """Write the rows and register them in LLaMA-Factory's ``dataset_info.json``; other entries stay."""
-    registered: dict[str, Any] = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
-    registered[name] = {"file_name": os.path.relpath(out, info.parent), **entry}
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    for path, text in ((out, f"[\n{lines}\n]"), (info, json.dumps(registered, ensure_ascii=False, indent=2))):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(f"{text}\n", encoding="utf-8")
-        part.replace(path)
-
-
 app = typer.Typer(add_completion=False)
 
 
@@ -189,28 +201,36 @@ def main(
         list[str] | None, typer.Option("--department", help="Whose documents are searched; default: the settings'.")
     ] = None,
     levels: Annotated[int, typer.Option(min=1, help="Places of an order that are taught.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the order passages are shown in.")] = 0,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of the questions held out, registered as NAME_validation.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="Of the order passages are shown in, and of what is held out.")] = 0,
 ) -> None:
     """Write training rows for `llamafactory_configs/rerank_lora.yaml` and register them.
 
     Example: python -m evaluation.rerank_pairs questions.jsonl build/rerank.json --name rerank
     """
     console = Console(width=120)
+    files = {name: out, f"{name}_validation": out.with_stem(f"{out.stem}_validation")}
     try:
+        read_info(info, files)
         session = Session(departments=departments)
         asked = read_questions(questions)
-        unscored = not all(row.get("scores") for row in asked)
+        unscored = any(row["scores"] is None for row in asked)
         learned = unscored and order is Order.CROSS_ENCODER
         score = cross_encoder_scores(session.settings) if learned else position_scores
         with _search(session, wanted=any(row.get("passages") is None for row in asked)) as search:
-            judged = judge(asked, search, score, session.settings.reranker.window)
-            rows, counts = _collect(judged, session.settings, levels, seed, len(asked))
-        if not rows:
+            found, counts = _collect(judge(asked, search, score), session.settings, levels, seed, len(asked))
+        if not found:
             raise InvalidInputError(
                 f"{questions} gave no row ({', '.join(f'{key} {count}' for key, count in counts.items())}); give"
                 " questions with at least two passages of different scores, or ingest the documents they are about"
             )
-        write_dataset(rows, out, info, name)
+        kept_back = held_out((question for question, _ in found), validation, seed)
+        for (each, file), wanted in zip(files.items(), (False, True), strict=True):
+            rows = [row for question, made in found for row in made if (key_of(question) in kept_back) == wanted]
+            write_dataset(rows, file, info, each)
+            counts[f"rows of {each}"] = len(rows)
     except LLMFlowError as error:
         console.print(f"error: {error.message}", style="red", soft_wrap=True)
         raise typer.Exit(1) from None
@@ -219,21 +239,25 @@ def main(
 
 
 def _collect(
-    found: Iterator[Judged], settings: Settings, levels: int, seed: int, total: int
-) -> tuple[list[Row], Counter[str]]:
+    judgements: Iterator[Judged], settings: Settings, levels: int, seed: int, total: int
+) -> tuple[list[tuple[str, list[Row]]], Counter[str]]:
+    """The rows of each question that has some, and counts of what was left out."""
+    window, passage_tokens = settings.reranker.window, settings.reranker.passage_tokens
     few, equal = "questions left out: fewer than two passages", "places left out: equal scores"
-    counts = Counter({"questions": total, "rows": 0, few: 0, equal: 0})
+    over = f"passages left out: more than {window}, the best kept"
+    counts = Counter({"questions": total, few: 0, equal: 0, over: 0})
     draw = random.Random(seed)
-    rows: list[Row] = []
-    for judged in track(found, "judging", total, console=Console(stderr=True), transient=True):
+    found = []
+    for judged in track(judgements, "judging", total, console=Console(stderr=True), transient=True):
         if len(judged.passages) < 2:
             counts[few] += 1
             continue
-        made, ties = rows_of(judged, levels=levels, passage_tokens=settings.reranker.passage_tokens, draw=draw)
-        rows += made
+        counts[over] += max(0, len(judged.passages) - window)
+        rows, ties = rows_of(judged.best(window), levels=levels, passage_tokens=passage_tokens, draw=draw)
         counts[equal] += ties
-    counts["rows"] = len(rows)
-    return rows, counts
+        if rows:
+            found.append((judged.question, rows))
+    return found, counts
 
 
 @contextmanager
@@ -243,7 +267,7 @@ def _search(session: Session, *, wanted: bool) -> Iterator[Callable[[str], list[
         yield lambda question: []
         return
     with session.runtime() as runtime:
-        depth = session.settings.reranker.depth
+        depth = min(session.settings.reranker.depth, session.settings.reranker.window)
 
         def search(question: str) -> list[str]:
             result = runtime.search(session.scope, question, depth, threshold=0.0, rerank="none")

@@ -52,10 +52,10 @@ def test_no_question_and_no_fact_is_in_both_splits(language: Language) -> None:
     assert not {row["question"] for row in train} & {row["question"] for row in held_out}
     facts = [{part["evidence"] for row in split for part in row["answer"]} for split in (train, held_out)]
     assert not facts[0] & facts[1]
-    for kind in ("answers", "rerank"):
+    for kind in ("answers", "pairs", "rerank"):
         both = [{question(row) for row in rows(f"{kind}_{language}{suffix}")} for suffix in ("", "_eval")]
         assert not both[0] & both[1]
-    assert {question(row) for row in rows(f"pairs_{language}")} <= {row["question"] for row in train}
+        assert both[1] <= {row["question"] for row in held_out}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -71,8 +71,9 @@ def test_answers_cite_or_abstain(language: Language, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_pairs_differ_and_their_better_half_is_the_answer(language: Language) -> None:
-    answers = {row["instruction"]: row["output"] for row in rows(f"answers_{language}")}
-    for row in rows(f"pairs_{language}"):
+@pytest.mark.parametrize("suffix", ["", "_eval"])
+def test_pairs_differ_and_their_better_half_is_the_answer(language: Language, suffix: str) -> None:
+    answers = {row["instruction"]: row["output"] for row in rows(f"answers_{language}{suffix}")}
+    for row in rows(f"pairs_{language}{suffix}"):
         assert row["chosen"] == answers[row["instruction"]]
         assert row["rejected"] != row["chosen"]

@@ -5,7 +5,8 @@
 Every form has a process of its own, and the processes take turns, call by call, so that whatever else the machine
 does slows all of them. A first call, not timed, warms up. Times are medians, their ratio is the median over turns.
 Memory is the high-water mark of the resident set over all calls, less its size once the inputs were made; Linux resets
-the mark on request (VmHWM), getrusage's would remember how the inputs were made. With --gpu it runs step_cost.py.
+the mark on request (VmHWM), getrusage's would remember how the inputs were made. V = 152,000 needs about 10 GB of
+memory. With --gpu it runs step_cost.py.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 BASELINE = "dense, both divergences"
 DENSE = [BASELINE, "dense, one divergence"]
 SMALLER, NOT_SLOWER = 8.0, 1.0
+LARGE_VOCABULARY = 150_000  # from here on the memory has a goal
 
 
 def status(field: str) -> float:
@@ -119,9 +121,10 @@ def report(found: dict[str, list[dict[str, float]]], vocabulary: int, arguments:
     console.print(table)
     chunk = f"chunk {arguments.chunks[0]}"
     time_ratio, memory_ratio = ratios[chunk]
+    goal = f" ({'meets' if memory_ratio >= SMALLER else 'misses'} the goal of {SMALLER:.0f}x)"
     console.print(
-        f"V = {vocabulary:,}, {chunk}: memory {memory_ratio:.1f}x smaller "
-        f"({'meets' if memory_ratio >= SMALLER else 'misses'} the goal of {SMALLER:.0f}x), time {time_ratio:.2f}x "
+        f"V = {vocabulary:,}, {chunk}: memory {memory_ratio:.1f}x smaller"
+        f"{goal if vocabulary >= LARGE_VOCABULARY else ''}, time {time_ratio:.2f}x "
         f"({'meets' if time_ratio <= NOT_SLOWER else 'misses'} the goal of at most {NOT_SLOWER:.1f}x)."
     )
 
@@ -136,7 +139,7 @@ def main() -> None:
     parser.add_argument("--teacher-hidden", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--chunks", type=int, nargs="+", default=[128, 64, 256], help="the verdict is on the first")
+    parser.add_argument("--chunks", type=int, nargs="+", default=[128], help="the verdict is on the first")
     parser.add_argument("--serve", nargs=2, metavar=("FORM", "V"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.gpu:

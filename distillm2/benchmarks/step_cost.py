@@ -42,6 +42,10 @@ class Shape:
     intermediate: int
     tied: bool
 
+    def width(self, scale: float) -> int:
+        """Of the hidden states."""
+        return max(32, int(self.hidden * scale))
+
     def config(self, vocabulary: int, scale: float) -> Any:
         """A configuration; ``scale`` shrinks every dimension, for trials without a GPU."""
         from transformers import Qwen3Config
@@ -49,7 +53,7 @@ class Shape:
         heads = max(2, int(self.heads * scale) // 2 * 2)
         return Qwen3Config(
             vocab_size=vocabulary,
-            hidden_size=max(32, int(self.hidden * scale)),
+            hidden_size=self.width(scale),
             intermediate_size=max(64, int(self.intermediate * scale)),
             num_hidden_layers=max(1, int(self.layers * scale)),
             num_attention_heads=heads,
@@ -103,7 +107,7 @@ def loss_call(form_name: str, arguments: argparse.Namespace) -> Callable[[], Non
     """Forward and backward of the loss from hidden states."""
     from loss_forms import Batch, form
 
-    widths = [shape.config(arguments.vocabulary, arguments.scale).hidden_size for shape in (STUDENT, TEACHER)]
+    widths = [shape.width(arguments.scale) for shape in (STUDENT, TEACHER)]
     batch = Batch.random(arguments.tokens, *widths, arguments.vocabulary, arguments.device, "bfloat16")
     loss_of = form(form_name)
 
@@ -244,10 +248,11 @@ def main() -> None:
     if arguments.serve:
         serve(*arguments.serve, arguments)
         return
-    import torch
+    if arguments.device == "cuda":
+        import torch
 
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("No GPU is at hand. Try the code path with --device cpu --scale 0.02 --vocabulary 500.")
+        if not torch.cuda.is_available():
+            raise SystemExit("No GPU is at hand. Try the code path with --device cpu --scale 0.02 --vocabulary 500.")
     names = [*(f"chunk {size}" for size in arguments.chunks), DENSE, "dense, one divergence"]
     if not arguments.without_trl:
         names.append("TRL GKD")

@@ -202,9 +202,9 @@ def test_an_endpoint_that_always_fails_ends_the_run_early(tmp_path: Path) -> Non
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     with (
-        open_journal(output, {"model": "teacher"}),
+        open_journal(output, {"model": "teacher"}, bool),
         pytest.raises(DistillationError, match="Another process writes"),
-        open_journal(output, {"model": "teacher"}),
+        open_journal(output, {"model": "teacher"}, bool),
     ):
         pass
 

@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from evaluation.answer_prompts import prompt_of  # noqa: E402
-from evaluation.rerank_pairs import Judged, rows_of, write_dataset  # noqa: E402
+from evaluation.rerank_pairs import Judged, rows_of  # noqa: E402
 from evaluation.retrieval import isolated  # noqa: E402
+from evaluation.training_sets import write_dataset  # noqa: E402
 from llmflow.generation.citations import CitationChecker  # noqa: E402
 from llmflow.generation.phrases import ABSTENTION, Language  # noqa: E402
 from llmflow.generation.window import Passage  # noqa: E402
@@ -74,9 +75,8 @@ def build(runtime: Runtime, language: Language) -> Iterator[tuple[str, list[Row]
         rows = [row for row in asked if row["split"] == split]
         answers = [answer_row(runtime, language, row) for row in rows]
         yield f"answers_{language}{suffix}", answers
-        if split == "train":
-            pairs = zip(rows, answers, strict=True)
-            yield f"pairs_{language}", [pair_row(row, answer) for row, answer in pairs if "rejected" in row]
+        pairs = zip(rows, answers, strict=True)
+        yield f"pairs_{language}{suffix}", [pair_row(row, answer) for row, answer in pairs if "rejected" in row]
         answered = [row for row in rows if row["answer"]][:RERANKED]
         yield f"rerank_{language}{suffix}", [rerank_row(runtime, row, draw) for row in answered]
 

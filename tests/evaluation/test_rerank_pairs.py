@@ -167,12 +167,66 @@ def test_scores_and_orders_that_are_given_need_no_cross_encoder(folder: Path) ->
     assert [shown(row)[row["output"]] for row in rows] == PASSAGES[:2]
 
 
+def test_whole_questions_are_held_out(folder: Path) -> None:
+    questions = [f"Question {number}?" for number in range(20)] + ["question  7?"]
+    rows = [{"question": text, "passages": ["a", "b", "c", "d"], "scores": [4, 3, 2, 1]} for text in questions]
+    trained = run(folder, rows, "--validation", "0.2")
+    held_out = json.loads((folder / "sets" / "rerank_validation.json").read_text(encoding="utf-8"))
+    info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+    assert info["rerank_validation"] == info["rerank"] | {"file_name": "sets/rerank_validation.json"}
+    asked = [
+        {
+            " ".join(found[0].casefold().split())
+            for row in part
+            if (found := re.findall(r"Question +\d+\?", row["instruction"], re.IGNORECASE))
+        }
+        for part in (trained, held_out)
+    ]
+    assert [len(part) for part in asked] == [16, 4]
+    assert not asked[0] & asked[1]
+    assert len(trained) + len(held_out) == 3 * len(questions)
+    run(folder, rows, "--validation", "0")
+    assert list(json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))) == ["rerank"]
+    assert not (folder / "sets" / "rerank_validation.json").exists()
+
+
+def test_the_best_of_too_many_passages_are_kept_and_the_rest_counted(folder: Path) -> None:
+    passages = [f"passage {number}" for number in range(30)]
+    line = {"question": QUESTION, "passages": passages, "scores": list(range(30))}
+    (folder / "questions.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    result = CliRunner().invoke(app, ["questions.jsonl", "rerank.json", "--levels", "1"])
+    (row,) = json.loads((folder / "rerank.json").read_text(encoding="utf-8"))
+    assert sorted(shown(row).values()) == sorted(passages[10:])
+    assert shown(row)[row["output"]] == "passage 29"
+    assert re.search(r"passages left out: more than 20, the best kept\W+10\b", result.output)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "is not"),
+        ("[]", "is not"),
+        ('{"rerank": {"file_name": "of_others.json"}}', "entry 'rerank' for another file"),
+        ('{"rerank_validation": {"file_name": "of_others.json"}}', "entry 'rerank_validation' for another file"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_register_that_cannot_be_written_is_refused_before_anything_is_judged(content: str, says: str) -> None:
+    Path("dataset_info.json").write_text(content, encoding="utf-8")
+    result = CliRunner().invoke(app, ["nowhere.jsonl", "rerank.json"])
+    assert result.exit_code == 1
+    assert says in " ".join(result.output.split())
+    assert Path("dataset_info.json").read_text(encoding="utf-8") == content
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         ('{"question": " "}', "line 2"),
         ('{"question": "a", "passages": "b"}', "line 2"),
         ('{"question": "a", "passages": ["b"], "scores": [1, 2]}', "line 2"),
+        ('{"question": "a", "passages": ["b", "c"], "scores": [1, NaN]}', "line 2"),
+        ('{"question": "a", "passages": ["b", "c"], "scores": []}', "line 2"),
         ("[", "line 2"),
         ('{"question": "a", "passages": ["b", "c"]}', "cross_encoder.provider is none"),
         ('{"question": "a", "passages": ["b"], "scores": [1]}', "at least two passages"),

@@ -32,17 +32,16 @@ def show(runs: dict[str, list[Score]], console: Console) -> None:
 
 
 def write_plot(runs: dict[str, list[Score]], path: Path) -> None:
-    """One panel a figure: a bar a method, a dot a seed."""
-    figure, panels = plt.subplots(1, len(TITLES), figsize=(15, 3.6), sharey=True)
+    """One panel a figure: a dot a seed, a bar at their mean."""
+    figure, panels = plt.subplots(1, len(TITLES), figsize=(13, 3.4), sharey=True)
     names = list(runs)[::-1]
     for panel, (field, title) in zip(panels, TITLES.items(), strict=True):
-        values = [[getattr(score, field) for score in runs[name]] for name in names]
-        means = [statistics.mean(row) for row in values]
-        panel.barh(names, means, color="#7fa7c9")
-        for position, row in enumerate(values):
-            panel.plot(row, [position] * len(row), "k.", markersize=4)
-        low, high = min(map(min, values)), max(map(max, values))
-        panel.set_xlim(max(0.0, low - 0.5 * (high - low)), high + 0.1 * (high - low))
+        for position, name in enumerate(names):
+            values = [getattr(score, field) for score in runs[name]]
+            panel.plot(values, [position] * len(values), "o", color="#7fa7c9", markersize=5)
+            panel.plot(statistics.mean(values), position, "k|", markersize=14, markeredgewidth=2)
+        panel.set_yticks(range(len(names)), names)
+        panel.grid(axis="x", alpha=0.3)
         panel.set_title(title, fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

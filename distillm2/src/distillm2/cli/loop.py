@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distillm2.cli.options import (
+    MAX_TOKENS,
+    TEMPERATURE,
+    TOP_P,
+    Concurrency,
+    KeyVariable,
+    MaxTokens,
+    Temperature,
+    TopP,
+)
 from distillm2.errors import DistillationError
 
 if TYPE_CHECKING:
@@ -34,28 +44,25 @@ def loop(
     teacher_responses: Annotated[
         Path, typer.Option("--teacher", help="The teacher's responses, written by distillm2 generate; they are kept.")
     ],
-    epochs: Annotated[int | None, typer.Option(help="Default: num_train_epochs of the YAML.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: num_train_epochs of the YAML.")] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(help="A running vLLM that loads every epoch's adapter, such as http://127.0.0.1:8000/v1."),
+        typer.Option(help="A running vLLM that loads every epoch's adapter, such as http://127.0.0.1:8000/v1; "
+            "started with --generation-config vllm, or it samples with the model's own top-k."),
     ] = None,
     serve_command: Annotated[
         str | None,
         typer.Option(
-            help="Starts a server for each sampling: 'vllm serve {model} --enable-lora --lora-modules "
-            "{name}={adapter} --port {port}'. Default: distillm2 api."
+            help="Starts a server for each sampling: 'vllm serve {model} --generation-config vllm --enable-lora "
+            "--lora-modules {name}={adapter} --port {port}'. Default: distillm2 api."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Default: output_dir of the YAML.")] = None,
-    temperature: Annotated[float, typer.Option(help="Of the sampling, as in the paper.")] = 0.8,
-    top_p: Annotated[float, typer.Option(help="Of the sampling, as in the paper.")] = 0.95,
-    max_tokens: Annotated[
-        int, typer.Option(help="Longest response; longer ones are cut, and their pairs dropped.")
-    ] = 1024,
-    concurrency: Annotated[int, typer.Option(help="Requests at a time.")] = 16,
-    api_key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the endpoint's key. Default: OPENAI_API_KEY.")
-    ] = None,
+    temperature: Temperature = TEMPERATURE,
+    top_p: TopP = TOP_P,
+    max_tokens: MaxTokens = MAX_TOKENS,
+    concurrency: Concurrency = 16,
+    api_key_env: KeyVariable = None,
 ) -> None:
     """Distil with student responses drawn anew before every epoch.
 
@@ -65,13 +72,13 @@ def loop(
     """
     from rich.console import Console
 
-    from distillm2.cli.settings import read_settings
+    from distillm2.cli.settings import read_file
     from distillm2.data.endpoint import Sampling, key_from_environment
     from distillm2.experiments.loop import LoopObserver, run_loop
     from distillm2.experiments.loop_epoch import Loop
     from distillm2.experiments.loop_server import ApiServer, CommandServer, HotLoading, StudentServer
 
-    settings = read_settings([str(config)])
+    settings = read_file(config)
     folder = output or settings.get("output_dir")
     count = epochs if epochs is not None else settings.get("num_train_epochs")
     if folder is None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillm2.errors import DistillationError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,15 +34,12 @@ def plan(
     """
     from rich.console import Console
 
-    from distillm2.cli.settings import read_settings
+    from distillm2.cli.settings import read_file
     from distillm2.experiments.plan import make_plan, parse_memory
     from distillm2.experiments.plan_settings import settings_from
 
-    wrong = [item for item in overrides or [] if "=" not in item]
-    if wrong:
-        raise DistillationError(f"Override {wrong[0]!r} is not key=value, for example cutoff_len=1024")
     memory = parse_memory(gpu)
-    settings = settings_from(read_settings([str(config), *(overrides or [])]), str(config))
+    settings = settings_from(read_file(config, overrides or []), str(config))
     made = make_plan(settings, gpus)
     console = Console()
     _print_settings(console, made)
@@ -105,10 +100,11 @@ def _print_changes(console: Console, made: Plan, memory: int, gpus: int) -> None
     last = made.total
     for change in advise(made.settings, gpus):
         last = change.together
-        marks = ["[green]" if size <= memory else "" for size in (change.alone, change.together)]
-        table.add_row(
-            change.edit, change.cost, f"{marks[0]}{change.alone / GIB:.2f}", f"{marks[1]}{change.together / GIB:.2f}"
+        sizes = (
+            "-" if size is None else f"{'[green]' if size <= memory else ''}{size / GIB:.2f}"
+            for size in (change.alone, change.together)
         )
+        table.add_row(change.edit, change.cost, *sizes)
         if last <= memory:
             break
     console.print(table)

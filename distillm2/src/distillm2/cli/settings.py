@@ -18,15 +18,21 @@ def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
     """
     if not arguments or not arguments[0].endswith(CONFIGURATION_SUFFIXES):
         return _read_flags(arguments)
-    path, *overrides = arguments
-    if not Path(path).is_file():
+    return read_file(Path(arguments[0]), arguments[1:])
+
+
+def read_file(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A YAML or JSON file with ``key=value`` overrides; errors as in :func:`read_settings`."""
+    if not path.is_file():
         raise DistillationError(f"There is no file {path}. Give a YAML of settings: distillm2 train settings.yaml")
+    if path.suffix not in CONFIGURATION_SUFFIXES:
+        raise DistillationError(f"{path} is no YAML: its name must end in {', '.join(CONFIGURATION_SUFFIXES)}")
     if wrong := [override for override in overrides if "=" not in override]:
         raise DistillationError(f"{wrong[0]} is no override: write key=value, such as cutoff_len=1024, after {path}.")
     return _merge(path, overrides)
 
 
-def _merge(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _merge(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

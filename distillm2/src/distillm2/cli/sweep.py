@@ -13,8 +13,6 @@ from distillm2.errors import DistillationError
 if TYPE_CHECKING:
     from distillm2.experiments.sweep_space import Choices, Range
 
-BETA_SCHEDULES = ("fixed", "paper", "reference")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -29,7 +27,7 @@ def sweep(
     ] = None,
     alpha: Annotated[tuple[float, float] | None, typer.Option(help="Range of distill_alpha.")] = None,
     beta: Annotated[
-        str | None, typer.Option(help=f"distill_beta_schedule, comma-separated: {','.join(BETA_SCHEDULES)}.")
+        str | None, typer.Option(help="distill_beta_schedule, comma-separated, such as fixed,paper.")
     ] = None,
     temperature: Annotated[
         tuple[float, float] | None, typer.Option(help="Range of distill_temperature (log scale).")
@@ -54,7 +52,8 @@ def sweep(
     """
     from rich.console import Console
 
-    from distillm2.cli.settings import read_settings
+    from distillm2.cli.settings import read_file
+    from distillm2.experiments.argument_names import choices
     from distillm2.experiments.sweep import check_sweep, run_sweep
     from distillm2.experiments.sweep_metric import DEFAULT_METRIC
     from distillm2.experiments.sweep_report import plot, trial_table, write_trials
@@ -70,9 +69,9 @@ def sweep(
             searched[name] = make_range(name, *ends)
     if beta is not None:
         _once("distill_beta_schedule", searched)
-        searched["distill_beta_schedule"] = make_choices("distill_beta_schedule", beta, BETA_SCHEDULES)
+        searched["distill_beta_schedule"] = make_choices("distill_beta_schedule", beta, choices("distill_beta_schedule"))
     plan = Sweep(
-        settings=read_settings([str(config)]),
+        settings=read_file(config),
         space=searched,
         output=output or Path("sweeps") / config.stem,
         trials=trials,

@@ -8,7 +8,7 @@ import ipaddress
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from distillm2.errors import DistillationError
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 REFUSED = frozenset({401, 403, 404})
 LONGEST_WAIT = 300.0
+Reader = Callable[[Mapping[str, Any]], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,15 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         """Bring the address to the form ``http://host:port/v1``."""
-        parts = urlsplit(self.url)
-        if parts.username or parts.password or parts.query:
+        if "@" in self.url or "?" in self.url:
             raise DistillationError("An endpoint's address must hold no password or query: use --api-key-env.")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            httpx.URL(self.url).host.encode("idna")
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except (ValueError, httpx.InvalidURL):
+            usable = False
+        if not usable:
             raise DistillationError(f"Endpoint {self.url!r}: an address such as http://127.0.0.1:8000/v1 is needed.")
         path = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/chat") or "/v1"
         object.__setattr__(self, "url", f"{parts.scheme}://{parts.netloc}{path}")
@@ -81,16 +87,47 @@ class Answer:
 
 
 class RequestError(Exception):
-    """One request failed for good; its record says why, and the next start asks again."""
+    """One request failed for good; its record says why, and the next start asks again.
+
+    ``own``: the fault is this request's own, and the endpoint may answer any other.
+    """
+
+    def __init__(self, message: str, *, own: bool = False) -> None:
+        """Say what happened."""
+        super().__init__(message)
+        self.own = own
+
+
+@dataclass
+class Patience:
+    """Ends a run when so many requests fail in a row that the endpoint must be at fault."""
+
+    allowed: int
+    failed: int = 0
+
+    def count(self, error: RequestError | None) -> None:
+        """Take note of an answer, or of the error in its place.
+
+        Raises:
+            DistillationError: one failure too many.
+        """
+        self.failed = 0 if error is None or error.own else self.failed + 1
+        if self.failed >= self.allowed:
+            raise DistillationError(
+                f"{self.failed} requests failed in a row, last with: {error}. "
+                "What was answered is kept: start the same command again when the endpoint answers."
+            )
 
 
 def key_from_environment(name: str | None, default: str) -> str | None:
     """The key in the variable ``name``, which must be set; when no name is given, that in ``default``, if any."""
-    if name is None:
-        return os.environ.get(default) or None
-    if not os.environ.get(name):
+    variable = name or default
+    key = os.environ.get(variable, "").strip()
+    if not key and name is not None:
         raise DistillationError(f"The environment variable {name} is not set: export it, or name another.")
-    return os.environ[name]
+    if not key.isascii() or not key.isprintable():
+        raise DistillationError(f"The key in {variable} holds a control or non-ASCII character: export it anew.")
+    return key or None
 
 
 class Client:
@@ -102,7 +139,7 @@ class Client:
         headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         self._http = httpx.AsyncClient(
             headers=headers,
-            timeout=httpx.Timeout(endpoint.timeout, connect=10.0, pool=None),
+            timeout=httpx.Timeout(None, connect=10.0),  # of the whole answer: see _post
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             trust_env=not endpoint.loopback,
         )
@@ -124,20 +161,16 @@ class Client:
         body: dict[str, Any] = {"messages": list(messages)}
         if thinking is not None:
             body["chat_template_kwargs"] = {"enable_thinking": thinking}
-        choice, tokens = await self._ask("/chat/completions", body, sampling)
-        message = choice.get("message") or {}
-        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        return _answer(message.get("content"), choice, tokens, reasoning)
+        return await self._ask("/chat/completions", body, sampling, _message)
 
     async def complete(self, token_ids: Sequence[int], stop: Sequence[str], sampling: Sampling) -> Answer:
         """The continuation of a prompt given as token ids, so that the server tokenizes nothing anew."""
         body: dict[str, Any] = {"prompt": list(token_ids)}
         if stop:
             body["stop"] = list(stop)
-        choice, tokens = await self._ask("/completions", body, sampling)
-        return _answer(choice.get("text"), choice, tokens, "")
+        return await self._ask("/completions", body, sampling, lambda choice: (_text(choice["text"]), ""))
 
-    async def _ask(self, path: str, body: dict[str, Any], sampling: Sampling) -> tuple[dict[str, Any], int]:
+    async def _ask(self, path: str, body: dict[str, Any], sampling: Sampling, read: Reader) -> Answer:
         body |= {
             "model": self.endpoint.model,
             "temperature": sampling.temperature,
@@ -150,37 +183,63 @@ class Client:
         try:
             parsed = response.json()
             choice = parsed["choices"][0]
-            return dict(choice), int((parsed.get("usage") or {}).get("completion_tokens") or 0)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = choice["finish_reason"]
+            if reason not in ("stop", "length"):
+                raise RequestError(
+                    f"finish_reason is {reason!r}: only 'stop' is a whole answer and 'length' one cut at max_tokens",
+                    own=reason == "content_filter",
+                )
+            text, reasoning = read(choice)
+            usage = parsed.get("usage")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise RequestError(f"not an answer in OpenAI's form: {self._said(response.text)}") from error
+        tokens = usage.get("completion_tokens") if isinstance(usage, dict) else 0
+        return Answer(
+            text=without_lone_surrogates(text),
+            truncated=reason == "length",
+            tokens=tokens if isinstance(tokens, int) else 0,
+            reasoning=without_lone_surrogates(reasoning),
+        )
 
     async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         problem = ""
         for attempt in range(1, self.endpoint.attempts + 1):
             wait = min(30.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
             try:
-                response = await self._http.post(self.endpoint.url + path, json=body)
-            except httpx.TransportError as error:
-                problem = f"{type(error).__name__} {error}".strip()
+                async with asyncio.timeout(self.endpoint.timeout):
+                    response = await self._http.post(self.endpoint.url + path, json=body)
+            except TimeoutError:
+                problem = f"no whole answer within {self.endpoint.timeout:g} s"
+            except httpx.HTTPError as error:
+                problem = self._said(f"{type(error).__name__} {error}".strip())
+                if isinstance(error, httpx.LocalProtocolError):
+                    raise RequestError(problem) from error  # not a word was sent, nor would be
             else:
                 if response.is_success:
                     return response
                 problem = f"HTTP {response.status_code}: {self._said(response.text)}"
+                if response.next_request is not None:
+                    target = self._said(str(response.next_request.url))
+                    raise DistillationError(
+                        f"{self.endpoint.url}{path} redirects to {target}: give that as --endpoint."
+                    )
                 if response.status_code in REFUSED:
                     raise DistillationError(
                         f"{self.endpoint.url}{path} refused model {self.endpoint.model!r} with {problem}. "
                         "Check --endpoint, --model and the key's environment variable."
                     )
                 if response.status_code not in RETRIED:
-                    raise RequestError(problem)
+                    raise RequestError(problem, own=response.is_client_error)
                 wait = max(wait, retry_after(response.headers.get("Retry-After", "")))
             if attempt < self.endpoint.attempts:
                 await asyncio.sleep(min(wait, LONGEST_WAIT))
         raise RequestError(f"{problem} (asked {self.endpoint.attempts} times)")
 
     def _said(self, text: str) -> str:
-        # Some servers quote the key in their error.
-        return (text.replace(self.endpoint.api_key, "***") if self.endpoint.api_key else text)[:300]
+        # Some servers quote the key in their error, and httpx does, in Python's form.
+        if key := (self.endpoint.api_key or "").strip():
+            text = text.replace(key, "***").replace(repr(key)[1:-1], "***")
+        return text[:300]
 
 
 def retry_after(header: str) -> float:
@@ -191,9 +250,30 @@ def retry_after(header: str) -> float:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 
-def _answer(text: Any, choice: Mapping[str, Any], tokens: int, reasoning: str) -> Answer:
-    return Answer(text if isinstance(text, str) else "", choice.get("finish_reason") == "length", tokens, reasoning)
+def without_lone_surrogates(text: str) -> str:
+    r"""The text with each half of a surrogate pair, which JSON's \ud83d can say and UTF-8 cannot, replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _message(choice: Mapping[str, Any]) -> tuple[str, str]:
+    """Text and thoughts of a chat's choice; no text is an answer where the model stopped or thought to the end."""
+    message = choice["message"]
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    reasoning = reasoning if isinstance(reasoning, str) else ""
+    content = message["content"]
+    if content is None and (choice["finish_reason"] == "stop" or reasoning):
+        content = ""
+    return _text(content), reasoning
+
+
+def _text(content: Any) -> str:
+    """A text, or the parts of one."""
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content)
+    if not isinstance(content, str):
+        raise TypeError(f"{type(content).__name__} where a text is needed")
+    return content

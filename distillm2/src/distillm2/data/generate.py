@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from distillm2.data.endpoint import PAPER, Answer, Client, Endpoint, RequestError, Sampling
-from distillm2.data.journal import Journal, open_journal
+from distillm2.data.endpoint import PAPER, Answer, Client, Endpoint, Patience, RequestError, Sampling
+from distillm2.data.journal import Journal, has_fields, open_journal
 from distillm2.data.progress import Counter, progress_bar
 from distillm2.data.records import Prompt, digest
 from distillm2.data.templates import TrainingTemplate, check_template
@@ -71,7 +71,8 @@ def generate(
     """Ask for ``samples`` responses to each prompt and append them to ``output``; what is there is not asked again.
 
     Without a ``rendering`` chat completions are used, and the server's own chat template writes the prompts;
-    ``thinking`` is handed to it. A prompt that fails is recorded with its error and asked again at the next start.
+    ``thinking`` is handed to it. A prompt that fails is recorded with its error and asked again at the next start,
+    after those that were never asked.
 
     Raises:
         DistillationError: other settings than those of an existing output, a chat template that differs from the
@@ -88,12 +89,15 @@ def generate(
         for prompt in unique
         for sample in range(samples)
     ]
-    with open_journal(output, settings, restart=restart) as journal:
+    with open_journal(output, settings, _is_record, restart=restart) as journal:
         wanted = {request.key for request in requests}
         before = {record["key"] for record in answered(journal.records)} & wanted
+        failed = {record["key"] for record in journal.records if "error" in record}
         waiting = [request for request in requests if request.key not in before]
+        waiting.sort(key=lambda request: request.key in failed)  # they may fail again
         with progress_bar(console, endpoint.model, len(requests), len(before)) as counter:
-            ask = _Asking(endpoint, sampling, rendering, thinking, journal, counter, concurrency)
+            patience = Patience(max(8, 2 * concurrency))
+            ask = _Asking(endpoint, sampling, rendering, thinking, journal, counter, concurrency, patience)
             new = asyncio.run(ask.all(waiting))
         kept = [record for record in answered([*journal.records, *new]) if record["key"] in wanted]
     return GenerationReport(
@@ -113,6 +117,12 @@ def generate(
 def answered(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The records that hold a response, one for each key."""
     return list({record["key"]: record for record in records if "error" not in record}.values())
+
+
+def _is_record(value: Any) -> bool:
+    return has_fields(value, key=str) and (
+        "error" in value or has_fields(value, response=str, truncated=bool, tokens=int)
+    )
 
 
 def _settings(
@@ -135,7 +145,7 @@ class _Asking:
     journal: Journal
     counter: Counter
     concurrency: int
-    failed_in_a_row: int = 0
+    patience: Patience
 
     async def all(self, requests: Sequence[_Request]) -> list[dict[str, Any]]:
         """The records of all requests, in the order in which they ended."""
@@ -158,24 +168,20 @@ class _Asking:
                 "messages": request.prompt.as_json(),
                 "sample": request.sample,
             }
+            fault: RequestError | None = None
             try:
                 answer = await self._answer(client, request)
             except RequestError as error:
+                fault = error
                 record["error"] = str(error)
-                self.failed_in_a_row += 1
             else:
                 record |= {"response": answer.text, "truncated": answer.truncated, "tokens": answer.tokens}
                 if answer.reasoning:
                     record["reasoning"] = answer.reasoning
-                self.failed_in_a_row = 0
             self.journal.append(record)
             records.append(record)
-            self.counter.finished(failed="error" in record)
-            if self.failed_in_a_row >= max(8, 2 * self.concurrency):
-                raise DistillationError(
-                    f"{self.endpoint.url} failed {self.failed_in_a_row} times in a row, last with: {record['error']}. "
-                    "What was answered is kept: start the same command again when the endpoint answers."
-                )
+            self.counter.finished(failed=fault is not None)
+            self.patience.count(fault)
 
     async def _answer(self, client: Client, request: _Request) -> Answer:
         sampling = self.sampling

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 SHINGLE = 3
 SLACK = 1e-9  # rounding of threshold times size must not lose a pair
+LARGE = 32  # a group of so many texts is looked up by itself, and skipped whole by a text that belongs to it
+SMALL = -1
 
 
 def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
@@ -22,7 +25,7 @@ def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
     ranked = _ranked([_shingles(text) for text in texts])
     sets = [frozenset(each) for each in ranked]
     first_with: dict[tuple[int, ...], int] = {}
-    index: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    index: dict[int, dict[int, list[tuple[float, int]]]] = defaultdict(lambda: defaultdict(list))
     for number in sorted(range(len(texts)), key=lambda place: (len(ranked[place]), place)):
         mine = ranked[number]
         twin = first_with.setdefault(mine, number)
@@ -30,21 +33,24 @@ def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
         if twin != number:
             continue
         size = len(mine)
+        # At the first shingle that both have, no more can be common than what follows it in either. With the common
+        # ones that the threshold asks for this bounds the other's size, and what the other has left.
+        least_left = threshold * size - SLACK
         compared: set[int] = set()
         for at, shingle in enumerate(mine[: size - math.ceil(threshold * size - SLACK) + 1]):
-            for other, place in index[shingle]:
-                if other in compared:
-                    continue
-                compared.add(other)
-                others = len(ranked[other])
-                # This is the first shingle that both have: no more can be common than what follows in either.
-                common = min(size - at, others - place)
-                if common * (1 + threshold) < threshold * (size + others) - SLACK:
-                    continue
-                if groups.of(other) != groups.of(number) and _jaccard(sets[other], sets[number]) >= threshold:
-                    groups.join(number, other)
+            largest = ((1 + threshold) * (size - at) - threshold * size + SLACK) / threshold
+            for group, entries in index[shingle].items():
+                for negative_left, other in entries:
+                    if -negative_left < least_left or (group != SMALL and groups.of(group) == groups.of(number)):
+                        break
+                    if other in compared or len(ranked[other]) > largest:
+                        continue
+                    compared.add(other)
+                    if groups.of(other) != groups.of(number) and _jaccard(sets[other], sets[number]) >= threshold:
+                        groups.join(number, other)
+        group = groups.of(number) if groups.size(number) >= LARGE else SMALL
         for place, shingle in enumerate(mine[: size - math.ceil(2 * threshold / (1 + threshold) * size - SLACK) + 1]):
-            index[shingle].append((number, place))
+            insort(index[shingle][group], ((1 + threshold) * place - size, number))
     return [groups.of(number) for number in range(len(texts))]
 
 
@@ -58,6 +64,7 @@ def _ranked(shingles: Sequence[frozenset[str]]) -> list[tuple[int, ...]]:
 class _Groups:
     def __init__(self, count: int) -> None:
         self.parent = list(range(count))
+        self.sizes = [1] * count
 
     def of(self, number: int) -> int:
         while self.parent[number] != number:
@@ -65,9 +72,14 @@ class _Groups:
             number = self.parent[number]
         return number
 
+    def size(self, number: int) -> int:
+        return self.sizes[self.of(number)]
+
     def join(self, one: int, other: int) -> None:
         first, second = sorted((self.of(one), self.of(other)))
-        self.parent[second] = first
+        if first != second:
+            self.parent[second] = first
+            self.sizes[first] += self.sizes[second]
 
 
 def _shingles(text: str) -> frozenset[str]:

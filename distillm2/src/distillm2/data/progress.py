@@ -48,7 +48,7 @@ class Counter:
 def progress_bar(console: Console | None, label: str, total: int, done: int) -> Iterator[Counter]:
     """A bar of ``total`` items of which ``done`` were done before; silent without a console."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),

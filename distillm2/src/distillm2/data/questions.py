@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from importlib import resources
 from string import Template
 from typing import Any, Literal
 
-from distillm2.data.endpoint import Client, RequestError, Sampling
+from distillm2.data.endpoint import Client, RequestError, Sampling, without_lone_surrogates
 from distillm2.data.passages import Language, Passage
 from distillm2.data.records import normalised
 
@@ -116,6 +115,7 @@ class Writer:
         question, answer = (found.get(part) for part in ("question", "answer"))
         if not isinstance(question, str) or not isinstance(answer, str) or not question.strip() or not answer.strip():
             return Attempt("", "", None, "form")
+        question, answer = without_lone_surrogates(question), without_lone_surrogates(answer)
         if normalised(question) in {normalised(one) for one in earlier}:
             return Attempt(question, answer, None, "repeated")
         return Attempt(question, answer, await self._judged(passage, language, question, answer))
@@ -141,17 +141,11 @@ def parse_judgement(text: str) -> Judgement | None:
     found = json_object(text)
     scores = {criterion: found.get(criterion) for criterion in CRITERIA}
     for score in scores.values():
-        if (
-            isinstance(score, bool)
-            or not isinstance(score, int | float)
-            or not math.isfinite(score)
-            or not 0 <= score <= 10
-        ):
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 10:
             return None
     reason = found.get("reason")
-    return Judgement(
-        {name: float(str(score)) for name, score in scores.items()}, reason if isinstance(reason, str) else ""
-    )
+    reason = without_lone_surrogates(reason) if isinstance(reason, str) else ""
+    return Judgement({name: float(str(score)) for name, score in scores.items()}, reason)
 
 
 def json_object(text: str) -> Mapping[str, Any]:
@@ -163,7 +157,7 @@ def json_object(text: str) -> Mapping[str, Any]:
     while at >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             end = at + 1
         else:
             found = value

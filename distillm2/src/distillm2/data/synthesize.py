@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 
 from distillm2.data.dataset_info import register, write_whole
-from distillm2.data.endpoint import PAPER, Client, Endpoint, RequestError, Sampling
-from distillm2.data.journal import Journal, open_journal
+from distillm2.data.endpoint import PAPER, Client, Endpoint, Patience, RequestError, Sampling
+from distillm2.data.journal import Journal, has_fields, open_journal, set_aside
 from distillm2.data.passages import Language, Passage
 from distillm2.data.progress import Counter, progress_bar
 from distillm2.data.questions import CRITERIA, Writer
@@ -81,10 +81,11 @@ def synthesize(
 
     ``<output>.journal`` keeps every question that is done with, so that a killed run goes on; ``output`` gets the
     accepted pairs and ``<output>.report.json`` the report at the end of each run. The teacher judges itself when no
-    ``judge`` is given. What fails is asked again at the next start.
+    ``judge`` is given. What fails is asked again at the next start, after all else.
 
     Raises:
-        DistillationError: bad options, other settings than the journal's, an endpoint that refuses.
+        DistillationError: bad options, other settings than the journal's, an ``output`` of another origin, an endpoint
+            that refuses.
     """
     target = len(passages) if target is None else target
     if min(target, concurrency) < 1:
@@ -97,13 +98,17 @@ def synthesize(
         **dataclasses.asdict(quality),
     }
     del settings["per_passage"]  # more rounds only add questions
-    with open_journal(output.with_name(output.name + ".journal"), settings, restart=restart) as journal:
+    with open_journal(output.with_name(output.name + ".journal"), settings, _is_record, restart=restart) as journal:
+        _keep_former(output, journal, restart=restart)
         ledger = Ledger(journal, target, {digest([one.id, one.title, one.text]): one for one in passages})
         with progress_bar(console, teacher.model, target, min(len(ledger.accepted), target)) as counter:
             try:
                 asyncio.run(_ask(ledger, counter, teacher, judge, quality, sampling, concurrency))
-            finally:
-                _write(output, ledger, quality.minimum)
+            except BaseException:
+                if ledger.accepted:
+                    _write(output, ledger, quality.minimum)
+                raise
+        _write(output, ledger, quality.minimum)
     return ledger.report(quality.minimum)
 
 
@@ -126,8 +131,9 @@ class Ledger:
                 self._take(record)
 
     def open_slots(self, rounds: int) -> Iterator[tuple[str, int]]:
-        """Passage and round of each question that is not done with, all passages before the next round."""
-        return ((key, number) for number in range(rounds) for key in self.passages if (key, number) not in self.done)
+        """Passage and round of each question that is not done with, round by round; then those that failed before."""
+        slots = [(key, number) for number in range(rounds) for key in self.passages if (key, number) not in self.done]
+        return iter(sorted(slots, key=lambda slot: slot in self.failed))
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a record down."""
@@ -176,7 +182,7 @@ async def _ask(
     concurrency: int,
 ) -> None:
     slots = ledger.open_slots(quality.per_passage)
-    failed_in_a_row = 0
+    patience = Patience(max(8, 2 * concurrency))
     tasks: set[asyncio.Task[dict[str, Any]]] = set()
     async with Client(teacher, concurrency) as writing, Client(judge, concurrency) as judging:
         writer = Writer(writing, judging, sampling, quality.minimum, quality.attempts, quality.language)
@@ -187,20 +193,15 @@ async def _ask(
                 # Never more under way than could still be wanted.
                 free = min(concurrency, ledger.target - len(ledger.accepted)) - len(tasks)
                 tasks |= {
-                    asyncio.create_task(_one(ledger, writer, turns, slot)) for slot in islice(slots, max(0, free))
+                    asyncio.create_task(_one(ledger, writer, patience, turns, slot))
+                    for slot in islice(slots, max(0, free))
                 }
                 if not tasks:
                     return
                 finished, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for record in [task.result() for task in finished]:
-                    failed_in_a_row = failed_in_a_row + 1 if "error" in record else 0
+                for record in await asyncio.gather(*finished):
                     if record.get("accepted") or "error" in record:
                         counter.finished(failed="error" in record)
-                    if failed_in_a_row >= max(8, 2 * concurrency):
-                        raise DistillationError(
-                            f"{failed_in_a_row} questions failed in a row, last with: {record['error']}. What was made "
-                            "is kept: start the same command again when the endpoint answers."
-                        )
         finally:
             for task in tasks:
                 task.cancel()
@@ -208,20 +209,51 @@ async def _ask(
 
 
 async def _one(
-    ledger: Ledger, writer: Writer, turns: Mapping[str, asyncio.Lock], slot: tuple[str, int]
+    ledger: Ledger, writer: Writer, patience: Patience, turns: Mapping[str, asyncio.Lock], slot: tuple[str, int]
 ) -> dict[str, Any]:
     key, number = slot
     passage = ledger.passages[key]
     record: dict[str, Any] = {"key": key, "round": number, "passage": passage.id}
+    fault: RequestError | None = None
     async with turns[key]:
         try:
             attempts = await writer.attempts_at(passage, ledger.questions[key])
         except RequestError as error:
+            fault = error
             record["error"] = str(error)
         else:
             record |= {"attempts": [one.as_json() for one in attempts], "accepted": writer.accepts(attempts[-1])}
         ledger.add(record)
+    patience.count(fault)
     return record
+
+
+def _is_record(value: Any) -> bool:
+    if not has_fields(value, key=str, round=int):
+        return False
+    if "error" in value:
+        return True
+    if not has_fields(value, passage=str, accepted=bool, attempts=list) or not value["attempts"]:
+        return False
+    judged = not value["accepted"] or has_fields(value["attempts"][-1], score=int | float, scores=dict)
+    parts = {"question": str, "answer": str, "weakest": str, "score": int | float | None}
+    return judged and all(has_fields(attempt, **parts) for attempt in value["attempts"])
+
+
+def _keep_former(output: Path, journal: Journal, *, restart: bool) -> None:
+    """Set the files of a former run aside; refuse to write over those that this journal tells nothing of."""
+    for path in (output, _report_path(output)):
+        if restart and path.is_file():
+            set_aside(path)
+        elif not journal.records and path.exists():
+            raise DistillationError(
+                f"{path} exists and {journal.path} holds nothing of it: name another --output, or use --restart, which "
+                "sets the file aside."
+            )
+
+
+def _report_path(output: Path) -> Path:
+    return output.with_name(output.name + ".report.json")
 
 
 def _write(output: Path, ledger: Ledger, minimum: float) -> None:
@@ -232,7 +264,7 @@ def _write(output: Path, ledger: Ledger, minimum: float) -> None:
         rows.append(json.dumps(row | {"attempts": len(record["attempts"])}, ensure_ascii=False) + "\n")
     write_whole(output, "".join(rows))
     report = json.dumps(dataclasses.asdict(ledger.report(minimum)), ensure_ascii=False, indent=2)
-    write_whole(output.with_name(output.name + ".report.json"), report + "\n")
+    write_whole(_report_path(output), report + "\n")
 
 
 def register_questions(
@@ -242,6 +274,9 @@ def register_questions(
 
     The question is the instruction and, unless ``with_passage`` is off, the passage its input: a teacher that has not
     seen the passage would have to make the answer up.
+
+    Raises:
+        DistillationError: there is no pair, or the folder or the name cannot be used.
     """
     texts = {passage.id: passage.text for passage in passages}
     rows = [
@@ -252,6 +287,8 @@ def register_questions(
         }
         for row in (found.value for found in read_rows(output))
     ]
+    if not rows:
+        raise DistillationError(f"{output} holds no pair, so {name!r} is not registered.")
     columns = {"prompt": "instruction", "query": "input", "response": "output"}
     register(folder, {name: (rows, {"columns": columns})})
     return len(rows)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distillm2.data.dataset_info import write_whole
 from distillm2.errors import DistillationError
 from distillm2.experiments import tracking
+from distillm2.experiments.argument_names import check_arguments
 from distillm2.experiments.loop_epoch import Loop, cache, pair, sample, train_epoch
 from distillm2.experiments.training_process import OnStep, check_stage
 
@@ -38,6 +40,7 @@ def check_loop(loop: Loop) -> None:
     """Refuse settings that the loop sets itself, and a student that the server cannot serve."""
     settings = loop.settings
     check_stage(settings)
+    check_arguments(settings, "the YAML")
     for name, instead in (
         ("max_steps", "the loop trains whole epochs"),
         ("eval_dataset", "the loop holds out pairs of its own: use val_size"),
@@ -154,9 +157,7 @@ class _State:
         self.save()
 
     def save(self) -> None:
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self.content, indent=1, ensure_ascii=False), encoding="utf-8")
-        part.replace(self.path)
+        write_whole(self.path, json.dumps(self.content, indent=1, ensure_ascii=False))
 
 
 def _definition(loop: Loop) -> dict[str, Any]:

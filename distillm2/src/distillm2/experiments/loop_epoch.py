@@ -162,11 +162,11 @@ def train_epoch(loop: Loop, epoch: int, environment: Mapping[str, str], on_step:
 
 def read_prompts(teacher_responses: Path) -> list[Prompt]:
     """The prompts of a file of teacher responses, as `distillm2 generate` writes it."""
-    from distillm2.data.journal import HEADER
+    from distillm2.data.journal import is_header
     from distillm2.data.records import parse_prompt
     from distillm2.data.sources import parse_rows, read_rows
 
-    rows = [row for row in read_rows(teacher_responses) if not (isinstance(row.value, dict) and HEADER in row.value)]
+    rows = [row for row in read_rows(teacher_responses) if not is_header(row.value)]
     prompts = parse_rows(
         [row for row in rows if not (isinstance(row.value, dict) and "error" in row.value)], parse_prompt
     )

@@ -121,8 +121,8 @@ class CommandServer:
 class HotLoading:
     """A running vLLM that loads each epoch's adapter: its own GPU, no start between epochs.
 
-    It must have been started with ``--enable-lora`` and ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=True``, and must see the
-    adapter's folder under the same path.
+    It must have been started with ``--enable-lora --generation-config vllm`` (otherwise it samples with the model's own
+    top-k) and ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=True``, and must see the adapter's folder under the same path.
     """
 
     url: str
@@ -153,7 +153,8 @@ class HotLoading:
         if answer.status_code != 200:
             raise DistillationError(
                 f"{endpoint.url}/load_lora_adapter answered {answer.status_code}: {answer.text[:500]}. vLLM must be "
-                "started with --enable-lora --max-lora-rank <rank> and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+                "started with --enable-lora --max-lora-rank <rank> --generation-config vllm and "
+                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
             )
         try:
             yield endpoint
@@ -192,10 +193,7 @@ def free_port() -> int:
 @contextmanager
 def _running(command: list[str], log: Path, environment: Mapping[str, str], port: int, name: str) -> Iterator[Endpoint]:
     log.unlink(missing_ok=True)
-    try:
-        process = start(command, log, environment)
-    except OSError as error:
-        raise DistillationError(f"{command[0]} cannot be started: {error}") from error
+    process = start(command, log, environment)
     try:
         endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", name)
         _wait(process, endpoint, log)

@@ -17,11 +17,14 @@ LEAST_GAIN = 0.005  # of the total; smaller gains are not worth a line
 
 @dataclass(frozen=True)
 class Change:
-    """An edit of the YAML as ``key=value``, what it costs, and the totals in bytes with it."""
+    """An edit of the YAML as ``key=value``, what it costs, and the totals in bytes with it.
+
+    ``alone`` is None for an edit that only an earlier one makes possible.
+    """
 
     edit: str
     cost: str
-    alone: int
+    alone: int | None
     together: int
 
 
@@ -35,8 +38,9 @@ def advise(settings: Settings, gpus: int = 1) -> Iterator[Change]:
             continue
         values, cost = edit
         together = make_plan(replace(current, **values), gpus).total
-        alone = make_plan(replace(settings, **values), gpus).total
-        if min(reached - together, start - alone) < 0 or max(reached - together, start - alone) < LEAST_GAIN * start:
+        alone = make_plan(replace(settings, **values), gpus).total if propose(settings) else None
+        gains = (reached - together, 0 if alone is None else start - alone)
+        if min(gains) < 0 or max(gains) < LEAST_GAIN * start:
             continue
         current, reached = replace(current, **values), together
         yield Change(_words(values), cost, alone, together)
@@ -142,8 +146,8 @@ PROPOSALS: tuple[Callable[[Settings], Edit | None], ...] = (
     _optimizer,
     _teacher,
     _offline,
-    _quantise,
     _adapter,
+    _quantise,
     _rank,
     _cutoff,
 )

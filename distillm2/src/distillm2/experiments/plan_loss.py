@@ -18,6 +18,7 @@ from distillm2.experiments.plan_weights import Size, dequantised, stored_bits, w
 TEMPORARIES: Mapping[str, int] = {"distillm2": 4, "distillm": 4, "js": 5, "kl": 5, "rkl": 5}
 BLOCK = 1 << 25  # numbers in such a buffer at most
 WITHOUT_REFERENCE = ("orpo", "simpo")
+TOP_K = 64  # what `distillm2 cache` keeps unless it is told otherwise
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,11 @@ def _compute(teacher: Teacher, settings: Settings) -> int:
 
 
 def cached_batch(settings: Settings) -> Size:
-    """Top-k log-probabilities of a batch; k is read from the cache's manifest, 128 where there is none yet."""
+    """Top-k log-probabilities of a batch; k is read from the cache's manifest where there is one."""
     manifest = Path(settings.teacher_cache or "") / "manifest.json"
     value = read_json(manifest).get("top_k") if manifest.is_file() else None
-    k = value if isinstance(value, int) else 128
-    guess = "" if value else " (no cache there yet: k = 128 assumed)"
+    k = value if isinstance(value, int) else TOP_K
+    guess = "" if value else f" (no cache there yet: k = {TOP_K} assumed)"
     return Size(settings.tokens * (12 * k + 8), f"{settings.tokens:,} tokens x (top {k} x 12 B + 8 B){guess}")
 
 

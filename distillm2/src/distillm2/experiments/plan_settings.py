@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from distillm2.errors import DistillationError
+from distillm2.experiments.argument_names import check_arguments, choices
 from distillm2.experiments.plan_find import read_json
 
 PAIRWISE = ("dpo", "distillm2")
 STAGES = ("sft", "pt", *PAIRWISE)
 ATTENTION = ("auto", "disabled", "sdpa", "fa2")
+OTHER_USES = ("export_dir", "do_predict")
+SHARDING = ("fsdp", "fsdp_config")
 OTHER_METHODS = ("use_galore", "use_apollo", "use_badam", "use_adam_mini", "use_muon", "use_unsloth", "use_llama_pro")
 
 
@@ -80,14 +83,21 @@ class Settings:
 
 
 def settings_from(values: Mapping[str, Any], name: str) -> Settings:
-    """Settings from the keys of a training's YAML; other keys are LLaMA-Factory's business. ``name`` is for messages.
+    """Settings from the keys of a training's YAML; ``name`` is for messages.
 
-    Raises DistillationError for values out of range and for methods whose memory is not known here.
+    Raises DistillationError for a file that trains nothing, keys that no training takes, values out of range and
+    methods whose memory is not known here.
     """
     read = _Reader(values, name)
+    check_arguments(values, name)
+    for use in OTHER_USES:
+        if values.get(use):
+            raise DistillationError(f"{name} sets {use}; a plan is made for a training")
+    if not read.flag("do_train"):
+        raise DistillationError(f"{name} trains nothing; a plan is made for a training: set do_train: true")
     if not values.get("model_name_or_path"):
-        raise DistillationError(f"{name} names no model_name_or_path; a plan is made for a training")
-    for method in OTHER_METHODS:
+        raise DistillationError(f"{name} names no model_name_or_path")
+    for method in (*OTHER_METHODS, *SHARDING):
         if values.get(method):
             raise DistillationError(f"{name}: the memory of {method} is not known here; plan without it")
     if values.get("quantization_method", "bnb") not in ("bnb", "bitsandbytes"):
@@ -130,7 +140,7 @@ def settings_from(values: Mapping[str, Any], name: str) -> Settings:
         teacher_quantization_bit=read.bits("teacher_quantization_bit"),
         teacher_cache=read.text("teacher_cache"),
         distill_chunk_size=read.count("distill_chunk_size", 128),
-        distill_loss=read.choice("distill_loss", "distillm2", ("distillm2", "distillm", "kl", "rkl", "js")),
+        distill_loss=read.choice("distill_loss", "distillm2", choices("distill_loss")),
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from distillm2.errors import DistillationError
 from distillm2.experiments import tracking
-from distillm2.experiments.sweep_metric import check_metric, pick_metric, read_metrics
+from distillm2.experiments.argument_names import check_arguments
+from distillm2.experiments.sweep_metric import MissingMetric, check_metric, pick_metric, read_metrics
 from distillm2.experiments.sweep_space import check_space, describe_space
 from distillm2.experiments.sweep_study import Sweep, completed_trials, ended_trials, open_study, repeat_killed
 from distillm2.experiments.training_process import OnStep, check_stage, tail, train, write_settings
@@ -36,6 +37,7 @@ class Observer:
 def check_sweep(sweep: Sweep) -> str | None:
     """Refuse what could not work; return a warning about the metric, if there is one."""
     check_stage(sweep.settings)
+    check_arguments(sweep.settings, "the YAML")
     check_space(sweep.space)
     if sweep.trials < 1:
         raise DistillationError(f"--trials is {sweep.trials}; it must be 1 or more")
@@ -53,8 +55,8 @@ def run_sweep(sweep: Sweep, observer: Observer) -> Study:
     The same call on the same output folder goes on: finished trials stay, a trial that was killed is repeated.
     A training that fails is a failed trial with the end of its log, and the sweep goes on.
 
-    :raises DistillationError: what :func:`check_sweep` refuses, another sweep running in the folder, or no trial
-        that succeeded (after three failures from the start the rest is not tried).
+    :raises DistillationError: what :func:`check_sweep` refuses, another sweep running in the folder, results without
+        the metric, or no trial that succeeded (after three failures from the start the rest is not tried).
     """
     from filelock import FileLock, Timeout
 
@@ -91,6 +93,8 @@ def _run(sweep: Sweep, observer: Observer) -> Study:
         try:
             value = _run_trial(sweep, trial, parameters, observer.step, parent)
         except DistillationError as error:
+            if isinstance(error, MissingMetric) and not completed_trials(study):
+                raise DistillationError(f"{error}; give one of these as --metric, and another --output") from error
             failures += 1
             trial.set_user_attr("failure", str(error))
             study.tell(trial, state=TrialState.FAIL)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from distillm2.errors import DistillationError
+from distillm2.experiments.argument_names import check_arguments, known_arguments
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -32,7 +33,7 @@ FORBIDDEN = {
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``; ``log`` samples ratios evenly; integers if both ends are."""
+    """Numbers from ``low`` to ``high``; ``log`` samples ratios evenly; integers if all of its numbers are."""
 
     low: float
     high: float
@@ -94,7 +95,7 @@ def read_space(path: Path) -> dict[str, Range | Choices]:
         )
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DistillationError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, dict) or not entries:
         raise DistillationError(f"{path} names no argument; write one `argument: [values]` a line")
@@ -116,9 +117,10 @@ def make_choices(name: str, text: str, allowed: tuple[str, ...]) -> Choices:
 
 
 def check_space(space: Space) -> None:
-    """Refuse an empty space, and arguments whose change makes trials incomparable."""
+    """Refuse an empty space, names that are no arguments, and arguments whose change makes trials incomparable."""
     if not space:
         raise DistillationError("nothing to vary: give --alpha, --beta, --temperature, --lr or --space")
+    check_arguments(space, "the space")
     for reason, names in FORBIDDEN.items():
         for name in names:
             if name in space:
@@ -141,8 +143,20 @@ def _entry(name: str, entry: object) -> Range | Choices:
         if unknown or not {"low", "high"} <= set(entry):
             raise DistillationError(f"{name}: {entry} is no range; it takes low and high, and may have log and step")
         numbers = {key: _number(name, entry[key]) for key in ("low", "high", "step") if entry.get(key) is not None}
-        return _checked(name, Range(log=bool(entry.get("log", False)), **numbers))
+        return _checked(name, Range(log=bool(entry.get("log", False)), **_as_declared(name, numbers)))
     raise DistillationError(f"{name}: {entry!r} is neither a list of values nor a range {{low, high}}")
+
+
+def _as_declared(name: str, numbers: Mapping[str, float | int]) -> dict[str, float | int]:
+    """Whole numbers for arguments that are, floats for the others: {low: 0, high: 1} of a share is not 0 or 1."""
+    declared = known_arguments().get(name, "float")  # an unknown name is refused by check_space
+    if "float" in declared:
+        return {key: float(value) for key, value in numbers.items()}
+    if "int" not in declared:
+        raise DistillationError(f"{name} is no number ({declared}): list its values")
+    if any(not isinstance(value, int) for value in numbers.values()):
+        raise DistillationError(f"{name} takes whole numbers only; the range is {dict(numbers)}")
+    return dict(numbers)
 
 
 def _checked(name: str, span: Range) -> Range:

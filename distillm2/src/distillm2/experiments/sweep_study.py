@@ -58,17 +58,24 @@ class Sweep:
 def open_study(sweep: Sweep) -> Study:
     """Create the study of the output folder, or go on with it.
 
-    :raises DistillationError: the folder's study was started with another metric, space or settings.
+    :raises DistillationError: the store cannot be opened, or its study was started with another metric, space or
+        settings.
     """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=sweep.output.resolve().name,
-        storage=sweep.storage or f"sqlite:///{(sweep.output / 'study.db').resolve()}",
-        direction="maximize" if sweep.maximize else "minimize",
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=sweep.output.resolve().name,
+            storage=sweep.storage or f"sqlite:///{(sweep.output / 'study.db').resolve()}",
+            direction="maximize" if sweep.maximize else "minimize",
+            load_if_exists=True,
+        )
+    except (SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
+        raise DistillationError(
+            f"the study's store cannot be opened: {error}. --storage takes a URL such as sqlite:///sweeps/study.db"
+        ) from error
     definition = _definition(sweep)
     before = study.user_attrs.get("definition")
     if before is None:

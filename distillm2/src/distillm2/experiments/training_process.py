@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,12 +13,12 @@ from typing import Any
 
 import yaml
 
+from distillm2.data.dataset_info import write_whole
 from distillm2.errors import DistillationError
 
-PARENT_DEATH_SIGNAL = 1
-GRACE_SECONDS = 20.0
 TAIL_LINES = 25
 DISTILLM2 = (sys.executable, "-m", "distillm2")
+SUPERVISOR = (sys.executable, "-m", "distillm2.experiments.supervisor")
 
 OnStep = Callable[[int, int], None]
 
@@ -36,37 +34,28 @@ def check_stage(settings: Mapping[str, Any]) -> None:
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write training arguments as YAML, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
 
 
 def start(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a command with its output in ``log``, in a process group that is told to end when this process dies."""
+    """Start a command with its output in ``log``; it ends with this process, and so does all that it starts."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    parent = os.getpid()
     with log.open("ab") as stream:
         return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            [*SUPERVISOR, *command],
+            stdin=subprocess.PIPE,
             stdout=stream,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
-            preexec_fn=(lambda: _end_with(parent)) if sys.platform == "linux" else None,
         )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: politely, then by force."""
-    for sign, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, None)):
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, sign)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
+    """End what :func:`start` has started, politely, then by force; nothing if it has ended."""
+    if process.stdin is not None:
+        process.stdin.close()
+    process.wait()
 
 
 def train(settings: Path, output: Path, log: Path, environment: Mapping[str, str], on_step: OnStep) -> int:
@@ -111,9 +100,3 @@ def _report_step(log: Path, on_step: OnStep) -> None:
             continue
         on_step(int(row.get("current_steps", 0)), int(row.get("total_steps", 0)))
         return
-
-
-def _end_with(parent: int) -> None:
-    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)

@@ -1,4 +1,4 @@
-"""How alpha and the weights of the two kinds of responses change during training (arXiv 2503.07067, section 3)."""
+"""How alpha and the weights of the two kinds of responses change during training (arXiv 2503.07067)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,21 @@ class ResponseWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class BetaSchedule:
-    """Weights of the two kinds of responses.
+    """Weights of the two kinds of responses: the student's grow, since its responses are better later.
 
-    fixed: 1 and 1. paper: 1-b and b. reference: 2-b and b.
+    ========= ======= ======= ==========================================================
+    name      teacher student b, with r the share of the run's optimizer steps that is done
+    ========= ======= ======= ==========================================================
+    fixed     1       1
+    paper     1-b     b       max(0.5, r)
+    reference 2-b     b       1 + 0.5 min(1, 2 r)
+    ========= ======= ======= ==========================================================
+
+    The paper has b = clip(e/E + tau/T, 0.5, 1) for epoch e of E and iteration tau of T. With tau and T counted within
+    an epoch b would be 1 before the first epoch ends, and teacher responses would weigh nothing from then on. Here e
+    counts from 0 and T is the whole run's, so that the sum is r: even weights in the first half, and teacher
+    responses fade out only at the end. The authors' code has ``reference``, switched off. Paper weights add up to 1,
+    the others to 2; Adam does not see the difference.
     """
 
     name: BetaName = "paper"
@@ -47,7 +59,15 @@ class BetaSchedule:
 
 @dataclass(frozen=True)
 class AlphaSchedule:
-    """Skew alpha of each sequence. fixed: ``alpha``. adaptive: smaller where the models are already close."""
+    """Skew alpha of each sequence: ``alpha``, or, adaptive, less where the models are already close.
+
+    Adaptive alpha is clip(1 - (1 - ``alpha``) m / (gap + 1e-5), ``alpha_min``, ``alpha``), with the sequence's
+    :func:`response_gap` and the anchor m, the run's first mean gap. The first epoch has ``alpha``. The paper
+    derives the formula from a first-order estimate that keeps the hardness of the objective the same for every
+    sequence; clipping and anchor are those of the authors' code, where it is switched off. There a negative gap (the
+    other model likes the response better than its writer does) gives the upper bound; here it gives the lower, as a
+    gap just above zero does.
+    """
 
     name: AlphaName = "adaptive"
     alpha: float = 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from distillm2.errors import DistillationError
 from distillm2.stage.data import Pairs, load_pairs, stage_logger
 from distillm2.stage.trainer import DistillTrainer
 from distillm2.teacher.online import OnlineTeacher, can_share_base
@@ -22,6 +23,8 @@ def run_distillm2(
     from llamafactory.model import load_model
     from llamafactory.train.trainer_utils import create_modelcard_and_push
 
+    if not (training_args.do_train or training_args.do_eval):
+        raise DistillationError("nothing to do: set do_train: true")
     pairs = load_pairs(model_args, data_args, training_args)
     tokenizer = pairs.tokenizer_module["tokenizer"]
     student = load_model(tokenizer, model_args, finetuning_args, training_args.do_train)
