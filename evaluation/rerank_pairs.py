@@ -123,7 +123,7 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
             good &= scores is None or (isinstance(scores, list) and len(scores) == len(passages))
             row["scores"] = None if scores is None else [float(score) for score in scores]
             good &= all(map(math.isfinite, row["scores"] or []))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             good = False
         if not good:
             raise InvalidInputError(

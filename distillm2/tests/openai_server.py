@@ -29,14 +29,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer: text in OpenAI's form, or, with another status, the text alone."""
+    """What to answer: text in OpenAI's form, or, with another status, the text alone; a byte each ``drip`` seconds."""
 
     text: str = ""
     status: int = 200
-    finish_reason: str = "stop"
+    finish_reason: str | None = "stop"
     headers: dict[str, str] = field(default_factory=dict)
     message: dict[str, Any] = field(default_factory=dict)
     raw: bool = False
+    drip: float = 0.0
 
 
 Script = Callable[[Asked], Reply]
@@ -94,13 +95,16 @@ class OpenAIServer:
             with self._lock:
                 self._at_once -= 1
         text = reply.text if reply.raw or reply.status != 200 else json.dumps(_form(asked, reply))
+        content = text.encode()
         try:
             handler.send_response(reply.status)
             for name, value in reply.headers.items():
                 handler.send_header(name, value)
-            handler.send_header("Content-Length", str(len(text.encode())))
+            handler.send_header("Content-Length", str(len(content)))
             handler.end_headers()
-            handler.wfile.write(text.encode())
+            for part in [content[at : at + 1] for at in range(len(content))] if reply.drip else [content]:
+                time.sleep(reply.drip)
+                handler.wfile.write(part)
         except OSError:
             handler.close_connection = True  # the client was killed
 

@@ -244,29 +244,6 @@ def test_an_incomplete_cache_says_so(tmp_path: Path, cache: Path, tokenizer: Pre
         cached(tmp_path, tokenizer)
 
 
-def test_a_damaged_shard_is_named(
-    tmp_path: Path, cache: Path, tiny: TinyTeacher, teacher: Path, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    for name, content in contents(cache).items():
-        (tmp_path / name).write_bytes(content)
-    damaged = shard_paths(tmp_path)[2]
-    damaged.write_bytes(damaged.read_bytes()[:-100])
-    with pytest.raises(DistillationError, match=rf"{damaged.name} cannot be read.*Delete this file"):
-        cached(tmp_path, tokenizer)
-    damaged.unlink()
-    write(tmp_path, tiny, teacher, PAIRS)
-    cached(tmp_path, tokenizer)
-
-
-def test_other_formats_and_folders_are_refused(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(DistillationError, match=r"is no teacher cache .*`distillm2 cache`"):
-        CacheReader(tmp_path)
-    newer = json.loads((cache / "manifest.json").read_text()) | {"format_version": 7}
-    (tmp_path / "manifest.json").write_text(json.dumps(newer))
-    with pytest.raises(DistillationError, match=r"cache format 7; .* reads format 1"):
-        CacheReader(tmp_path)
-
-
 def test_images_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     dataset = ranking_dataset(tokenizer, 2).add_column("images", [None, ["a.png"]])
     with pytest.raises(DistillationError, match="train dataset has images"):

@@ -47,6 +47,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, student: Path, teacher: Path,
     cache_all = ["--output", str(folder / "everything"), "--top-k", str(ALL_TOKENS), "--precision", "float32"]
     commands = {
         "no folder": ["cache", str(online)],
+        "output is a file": ["cache", str(online), "--output", str(online), "teacher_model=nowhere"],
+        "no teacher there": ["cache", str(online), few, f"teacher_model={folder / 'nowhere'}"],
         "cache everything": ["cache", str(online), *cache_all, "--batch-size", "3"],
         "cache few": ["cache", str(online), few, "--top-k", "32"],
         "info": ["cache-info", str(folder / "few")],
@@ -100,6 +102,7 @@ def test_a_small_cache_trains_to_nearly_the_same(runs: Runs) -> None:
 def test_no_teacher_was_there(runs: Runs) -> None:
     assert not (runs.folder / "teacher").exists()
     assert "offline teacher" in runs.output
+    assert runs.output.count("teacher_cache is set: teacher_model is not loaded.") == 1
 
 
 def test_the_table_shows_what_the_cache_holds(runs: Runs) -> None:
@@ -109,6 +112,9 @@ def test_the_table_shows_what_the_cache_holds(runs: Runs) -> None:
 
 def test_what_does_not_fit_is_refused_before_training(runs: Runs) -> None:
     assert "give --output DIR, or set `teacher_cache`" in runs.refusals["no folder"]
+    assert "online.yaml is a file: give a folder as --output" in runs.refusals["output is a file"]
+    assert "nowhere could not be loaded: " in runs.refusals["no teacher there"]
+    assert "Failed to load tokenizer" not in runs.refusals["no teacher there"]
     assert "32 of the 32 rows" in runs.refusals["other template"]
     assert "template qwen, cutoff_len 256; this run has template default" in runs.refusals["other template"]
     assert "distill_temperature is 2" in runs.refusals["temperature"]

@@ -107,9 +107,36 @@ def test_the_last_attempt_says_what_happened() -> None:
         ask(Endpoint(server.url, "teacher", attempts=1))
 
 
+def test_a_server_that_drips_is_not_waited_for_without_end() -> None:
+    with (
+        OpenAIServer(lambda asked: Reply("answer", drip=0.1)) as server,
+        pytest.raises(RequestError, match=r"no whole answer within 0\.5 s"),
+    ):
+        ask(Endpoint(server.url, "teacher", timeout=0.5, attempts=1))
+
+
+def test_a_redirect_says_where_to() -> None:
+    def script(asked: Asked) -> Reply:
+        return Reply("", 307, headers={"Location": f"https://models.example{asked.path}"})
+
+    with (
+        OpenAIServer(script) as server,
+        pytest.raises(DistillationError, match=r"redirects to https://models\.example/v1: give that as --endpoint"),
+    ):
+        ask(Endpoint(server.url, "teacher"))
+
+
 @pytest.mark.parametrize(
     "reply",
-    [Reply("<html>", raw=True), Reply("{}", raw=True), Reply('{"choices": []}', raw=True), Reply("[1]", raw=True)],
+    [
+        *(Reply(body, raw=True) for body in ("<html>", "{}", '{"choices": []}', '{"choices": [{}]}', "[1]")),
+        Reply('{"choices": [{"message": "hello", "finish_reason": "stop"}]}', raw=True),
+        Reply('{"choices": [{"message": {}, "finish_reason": "stop"}]}', raw=True),
+        Reply('{"choices": ' + "[" * 100_000, raw=True),
+        Reply(message={"content": 4}),
+        Reply(message={"content": [{"type": "image"}]}),
+        Reply(message={"content": None}, finish_reason="length"),
+    ],
 )
 def test_an_answer_of_another_form_fails_and_is_quoted(reply: Reply) -> None:
     with (
@@ -118,6 +145,50 @@ def test_an_answer_of_another_form_fails_and_is_quoted(reply: Reply) -> None:
     ):
         ask(Endpoint(server.url, "teacher"))
     assert len(server.asked) == 1
+
+
+def test_a_completion_without_text_is_not_an_empty_answer() -> None:
+    async def one(endpoint: Endpoint) -> Answer:
+        async with Client(endpoint, concurrency=1) as client:
+            return await client.complete([5], [], Sampling())
+
+    with (
+        OpenAIServer(lambda asked: Reply('{"choices": [{"finish_reason": "stop"}]}', raw=True)) as server,
+        pytest.raises(RequestError, match="not an answer in OpenAI's form"),
+    ):
+        asyncio.run(one(Endpoint(server.url, "student")))
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "abort", None])
+def test_only_stop_and_length_end_an_answer(reason: str | None) -> None:
+    with (
+        OpenAIServer(lambda asked: Reply("half an ans", finish_reason=reason)) as server,
+        pytest.raises(RequestError, match=f"finish_reason is {reason!r}"),
+    ):
+        ask(Endpoint(server.url, "teacher"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "truncated"),
+    [
+        (Reply(message={"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}), "ab", False),
+        (Reply(message={"content": None}), "", False),
+        (Reply(message={"content": None, "reasoning": "2 +"}, finish_reason="length"), "", True),
+        (Reply("\ud83d 반쪽 \ude00, 😀"), "\ufffd 반쪽 \ufffd, 😀", False),
+    ],
+)
+def test_forms_that_an_answer_may_have(reply: Reply, text: str, truncated: bool) -> None:
+    with OpenAIServer(lambda asked: reply) as server:
+        answer = ask(Endpoint(server.url, "teacher"))
+    assert (answer.text, answer.truncated) == (text, truncated)
+
+
+def test_a_body_that_cannot_be_decoded_fails_one_request() -> None:
+    with (
+        OpenAIServer(lambda asked: Reply("plain", headers={"Content-Encoding": "gzip"})) as server,
+        pytest.raises(RequestError, match="DecodingError"),
+    ):
+        ask(Endpoint(server.url, "teacher", attempts=1))
 
 
 def test_a_bad_request_is_not_asked_again() -> None:
@@ -167,7 +238,18 @@ def test_addresses_are_brought_to_one_form(given: str, used: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["localhost:8000", "ftp://host", "http://", f"ftp://me:{KEY}@host", f"http://host?k={KEY}"]
+    "bad",
+    [
+        *("localhost:8000", "ftp://host", "http://", f"ftp://me:{KEY}@host", f"http://host?k={KEY}"),
+        *(
+            "http://host:99999",
+            "http://host:80a",
+            "http://[::1/v1",
+            f"http://me:{KEY}@[::1",
+            "http://a..b",
+            "http://a\x01",
+        ),
+    ],
 )
 def test_bad_addresses_are_refused_without_showing_secrets(bad: str) -> None:
     with pytest.raises(DistillationError) as caught:
@@ -182,3 +264,22 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert key_from_environment(None, "OPENAI_API_KEY") is None
     with pytest.raises(DistillationError, match="NO_SUCH_KEY is not set"):
         key_from_environment("NO_SUCH_KEY", "OPENAI_API_KEY")
+
+
+def test_the_key_is_sent_without_line_ends_and_may_hold_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", f"{KEY}\r\n")
+    assert key_from_environment("MY_KEY", "OPENAI_API_KEY") == KEY
+    for bad in (f"{KEY}\r{KEY}", f"{KEY}\x01", f"{KEY}키"):
+        monkeypatch.setenv("MY_KEY", bad)
+        with pytest.raises(DistillationError, match="MY_KEY holds a control or non-ASCII character") as caught:
+            key_from_environment(None, "MY_KEY")
+        assert KEY not in str(caught.value)
+
+
+def test_a_key_that_cannot_be_sent_is_not_shown_nor_tried_again() -> None:
+    with OpenAIServer(lambda asked: Reply("never")) as server:
+        with pytest.raises(RequestError, match="LocalProtocolError") as caught:
+            ask(Endpoint(server.url, "teacher", f"{KEY}\r"))
+        assert "asked" not in str(caught.value)
+        assert KEY not in str(caught.value)
+        assert not server.asked

@@ -17,7 +17,6 @@ from openai_server import Asked, OpenAIServer, Reply
 
 from distillm2.data.endpoint import Endpoint, Sampling
 from distillm2.data.generate import generate
-from distillm2.data.journal import open_journal
 from distillm2.data.records import Message, Prompt
 from distillm2.data.sources import load_prompts
 from distillm2.errors import DistillationError
@@ -140,6 +139,7 @@ def test_other_settings_are_refused_with_both_values_unless_restarted(tmp_path: 
         assert generate(prompts(2), endpoint, output, sampling=Sampling(temperature=0.2), restart=True).done == 2
         assert len(server.asked) == 4
     assert (tmp_path / "out.jsonl.old").read_bytes() == former
+    assert lines(output)[0]["settings"]["temperature"] == 0.2
 
 
 def test_another_address_and_more_samples_go_on(tmp_path: Path) -> None:
@@ -193,20 +193,42 @@ def test_truncated_and_empty_answers_are_marked_and_counted(tmp_path: Path) -> N
 
 
 def test_an_endpoint_that_always_fails_ends_the_run_early(tmp_path: Path) -> None:
-    with OpenAIServer(lambda asked: Reply("no", 400)) as server:
-        with pytest.raises(DistillationError, match=r"8 times in a row, last with: HTTP 400: no"):
+    with OpenAIServer(lambda asked: Reply("<html>", raw=True)) as server:
+        with pytest.raises(DistillationError, match=r"8 requests failed in a row, last with: not an answer.*<html>"):
             generate(prompts(50), Endpoint(server.url, "teacher"), tmp_path / "out.jsonl", concurrency=2)
         assert len(server.asked) <= 10
 
 
-def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+def test_prompts_that_are_refused_do_not_end_the_run_and_come_last_at_the_next(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    with (
-        open_journal(output, {"model": "teacher"}, bool),
-        pytest.raises(DistillationError, match="Another process writes"),
-        open_journal(output, {"model": "teacher"}, bool),
-    ):
-        pass
+
+    def script(asked: Asked) -> Reply:
+        return Reply("too long", 400) if int(asked.text.split()[1]) < 9 else answer(asked)
+
+    with OpenAIServer(script) as server:
+        endpoint = Endpoint(server.url, "teacher")
+        report = generate(prompts(10), endpoint, output, concurrency=1)
+        assert (report.done, report.failed) == (1, 9)
+        report = generate(prompts(12), endpoint, output, concurrency=1)
+        assert (report.done, report.failed) == (3, 9)
+    assert [asked.text for asked in server.asked[10:12]] == ["질문 10", "질문 11"]
+
+
+def test_a_response_with_half_a_surrogate_pair_is_kept_as_text(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    with OpenAIServer(lambda asked: Reply("답 \ud83d")) as server:
+        generate(prompts(1), Endpoint(server.url, "teacher"), output)
+    assert lines(output)[1]["response"] == "답 \ufffd"
+
+
+def test_a_record_that_lacks_a_field_is_named_and_nothing_is_asked(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    with OpenAIServer(answer) as server:
+        generate(prompts(2), Endpoint(server.url, "teacher"), output)
+        output.write_text(output.read_text(encoding="utf-8").replace('"key"', '"kei"', 1), encoding="utf-8")
+        with pytest.raises(DistillationError, match=r"out\.jsonl:2 is no record of this command: mend or delete"):
+            generate(prompts(2), Endpoint(server.url, "teacher"), output)
+        assert len(server.asked) == 2
 
 
 def test_the_key_is_in_no_output(tmp_path: Path) -> None:

@@ -1,41 +1,24 @@
-"""Joining responses to pairs: drops are counted, splits do not leak, dataset_info.json keeps others' entries."""
+"""Joining responses to pairs: drops are counted, splits do not leak."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import random
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pairs_building import build, row
 
-from distillm2.data.dataset_info import register
 from distillm2.data.near import near_groups
-from distillm2.data.pairs import PairsReport, build_pairs
 from distillm2.errors import DistillationError
 
 WORDS = ["연차", "출장", "정산", "승인", "보고", "계약", "예산", "회의", "교육", "보안", "점검", "구매", "채용", "급여"]
 
 
-def responses(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def row(prompt: str, response: str, **more: Any) -> dict[str, Any]:
-    return {"prompt": prompt, "response": response, **more}
-
-
 def sentence(number: int) -> str:
     return " ".join(random.Random(number).sample(WORDS, 8))
-
-
-def build(folder: Path, teacher: list[dict[str, Any]], student: list[dict[str, Any]], **more: Any) -> PairsReport:
-    return build_pairs(
-        responses(folder / "t.jsonl", teacher), responses(folder / "s.jsonl", student), folder / "data", "mine", **more
-    )
 
 
 def read(folder: Path, name: str = "mine") -> list[dict[str, Any]]:
@@ -154,24 +137,6 @@ def test_no_stale_validation_split_remains(tmp_path: Path) -> None:
     assert list(json.loads((tmp_path / "data" / "dataset_info.json").read_text())) == ["mine"]
 
 
-def test_others_entries_are_kept_and_not_taken_over(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    info = tmp_path / "data" / "dataset_info.json"
-    theirs = {"theirs": {"file_name": "theirs.json", "columns": {"prompt": "질문"}}, "hub": {"hf_hub_url": "a/b"}}
-    info.write_text(json.dumps(theirs), encoding="utf-8")
-    build(tmp_path, [row("질문", "답")], [row("질문", "제자")], validation=0)
-    assert json.loads(info.read_text(encoding="utf-8")).items() >= theirs.items()
-    before = info.read_bytes()
-    with pytest.raises(DistillationError, match="'hub' of another origin"):
-        register(tmp_path / "data", {"hub": ([{"a": 1}], {})})
-    assert info.read_bytes() == before
-    info.write_text("{broken", encoding="utf-8")
-    with pytest.raises(DistillationError, match="nothing was written"):
-        register(tmp_path / "data", {"new": ([{"a": 1}], {})})
-    assert info.read_text(encoding="utf-8") == "{broken"
-    assert not (tmp_path / "data" / "new.json").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"validation": 1.0}, "validation 1.0"), ({"near_duplicate": 0.0}, "near-duplicate 0.0")],
@@ -186,6 +151,10 @@ def test_no_pair_left_says_why(tmp_path: Path) -> None:
         build(tmp_path, [row("질문", "답")], [row("질문", "")])
     with pytest.raises(DistillationError, match=r"t\.jsonl:1: no text under 'response'"):
         build(tmp_path, [{"prompt": "질문"}], [row("질문", "답")])
+    with pytest.raises(DistillationError, match=r"t\.jsonl:1: .*surrogates not allowed"):
+        build(tmp_path, [row("질문", "\ud83d")], [row("질문", "답")])
+    with pytest.raises(DistillationError, match=r"t\.jsonl:1: sample is \[0\]"):
+        build(tmp_path, [row("질문", "답", sample=[0])], [row("질문", "답")])
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8, 1.0])
@@ -196,6 +165,8 @@ def test_near_groups_are_those_of_comparing_all_pairs(threshold: float) -> None:
         words = texts[chance.randrange(len(texts))].split()
         words[chance.randrange(len(words))] = chance.choice(WORDS)
         texts.append(" ".join(words) + "?" * (number % 3))
+    for number in range(60):  # one large group and some that are near it
+        texts.append(f"{texts[0]} {texts[0]} {sentence(number)[: number % 16]}".strip())
     grams = [
         {" ".join(text.rstrip("?").split())[at : at + 3] for at in range(len(text.rstrip("?")) - 2)} for text in texts
     ]

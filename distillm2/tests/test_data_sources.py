@@ -30,6 +30,7 @@ def test_rows_in_all_forms(tmp_path: Path) -> None:
         [
             {"prompt": "하나"},
             {"instruction": "요약하라", "input": "긴 글", "output": "답"},
+            {"instruction": "", "input": "글만", "output": "답"},
             {"instruction": "둘", "input": "", "system": "짧게", "history": [["전에", "그랬다"]]},
             {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]},
             {"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]},
@@ -39,6 +40,7 @@ def test_rows_in_all_forms(tmp_path: Path) -> None:
     assert turns == [
         [("user", "하나")],
         [("user", "요약하라\n긴 글")],
+        [("user", "글만")],
         [("system", "짧게"), ("user", "전에"), ("assistant", "그랬다"), ("user", "둘")],
         [("system", "s"), ("user", "u")],
         [("user", "u")],
@@ -104,6 +106,23 @@ def test_datasets_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load_prompts("other", tmp_path)
     (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": {"hf_hub_url": "a/b"}}))
     with pytest.raises(DistillationError, match="not a local file"):
+        load_prompts("mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ([1], "must hold a JSON object"),
+        ({"mine": "y"}, "must be an object"),
+        ({"mine": {"file_name": "rows.json", "columns": ["prompt"]}}, "must be an object"),
+        ({"mine": {"file_name": "rows.json", "columns": {"prompt": ["a"]}}}, "must be an object"),
+        ({"mine": {"file_name": "rows.json", "tags": {"role_tag": 1}}}, "must be an object"),
+        ({"mine": {"file_name": 3}}, "prompts are read from .json"),
+    ],
+)
+def test_a_broken_dataset_info_is_named(tmp_path: Path, info: Any, said: str) -> None:
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    with pytest.raises(DistillationError, match=said):
         load_prompts("mine", tmp_path)
 
 

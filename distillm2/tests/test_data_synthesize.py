@@ -1,67 +1,25 @@
-"""`distillm2 synthesize` against real servers: judging, feedback, giving up, kills, and what is registered."""
+"""`distillm2 synthesize` against real servers: judging, feedback, giving up, and what is asked of whom."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai_server import Asked, OpenAIServer, Reply
+from question_scripts import command, is_judge, kind, lines, make, scored, written
 
 from distillm2.data.endpoint import Endpoint
 from distillm2.data.passages import Passage
-from distillm2.data.questions import json_object, parse_judgement
-from distillm2.data.sources import load_prompts
-from distillm2.data.synthesize import Quality, SynthesisReport, register_questions, synthesize
+from distillm2.data.synthesize import Quality, synthesize
 from distillm2.errors import DistillationError
 
 KEY = "sk-of-the-teacher"
-
-
-def passages(count: int) -> list[Passage]:
-    return [Passage(f"p{number}", f"규정 {number}", f"제{number}조 휴가는 {number}일이다.") for number in range(count)]
-
-
-def number_of(text: str) -> int:
-    found = re.search(r"제(\d+)조", text)
-    assert found, text
-    return int(found[1])
-
-
-def written(asked: Asked) -> Reply:
-    """What the teacher writes: its number of the question grows with the questions asked before."""
-    number = number_of(asked.text)
-    variant = len(re.findall(r"\n- 질문 \d", asked.text)) + 2 * asked.text.count("통과하지 못했습니다")
-    pair = {"question": f"질문 {number}-{variant}", "answer": f"{number}일이다."}
-    return Reply(json.dumps(pair, ensure_ascii=False))
-
-
-def scored(score: float, reason: str = "") -> Reply:
-    scores = {"grounded": score, "answerable": 10, "clear": 9, "reason": reason}
-    return Reply(f"채점합니다.\n```json\n{json.dumps(scores, ensure_ascii=False)}\n```")
-
-
-def is_judge(asked: Asked) -> bool:
-    return "채점" in asked.text
-
-
-def kind(asked: Asked) -> Reply:
-    return scored(9) if is_judge(asked) else written(asked)
-
-
-def make(server: OpenAIServer, output: Path, count: int, **more: Any) -> SynthesisReport:
-    return synthesize(passages(count), Endpoint(server.url, "teacher"), output, **more)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_accepted_pairs_and_report(tmp_path: Path) -> None:
@@ -174,47 +132,19 @@ def test_the_target_is_met_exactly_and_concurrently(tmp_path: Path) -> None:
     assert server.most_at_once == 4
 
 
-def command(server: OpenAIServer, folder: Path, *more: str) -> list[str]:
-    rows = [{"id": one.id, "title": one.title, "text": one.text} for one in passages(12)]
-    source = folder / "passages.jsonl"
-    source.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
-    program = [sys.executable, "-m", "distillm2", "synthesize", str(source)]
-    return [*program, "--endpoint", server.url, "--model", "teacher", "--output", str(folder / "qa.jsonl"), *more]
-
-
-def test_a_killed_run_goes_on_without_asking_again(tmp_path: Path) -> None:
-    hold = threading.Event()
-
-    def script(asked: Asked) -> Reply:
-        if number_of(asked.text) >= 6:
-            hold.wait(60)
-        return kind(asked)
-
-    with OpenAIServer(script) as server:
-        process = subprocess.Popen(command(server, tmp_path, "--concurrency", "3"), stderr=subprocess.DEVNULL)
-        server.wait_for(6 * 2 + 3)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
-        hold.set()
-        before = len(server.asked)
-        again = subprocess.run(
-            command(server, tmp_path, "--register", str(tmp_path / "data" / "my_qa")),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert again.returncode == 0, again.stderr
-    assert {number_of(asked.text) for asked in server.asked[before:]} == set(range(6, 12))
-    assert len(lines(tmp_path / "qa.jsonl")) == 12
-    assert len(load_prompts("my_qa", tmp_path / "data")) == 12
-
-
-def test_other_settings_are_refused(tmp_path: Path) -> None:
-    with OpenAIServer(kind) as server:
-        make(server, tmp_path / "qa.jsonl", 1)
-        with pytest.raises(DistillationError, match=r"minimum was 7\.0, now 8\.0"):
-            make(server, tmp_path / "qa.jsonl", 1, quality=Quality(minimum=8.0))
-        assert len(server.asked) == 2
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"question": ' + "[" * 100_000,
+        '{"question": "질문 \\ud83d", "answer": "답 \\ud83d"}',
+        '{"question": "\\udc00", "answer": 5}',
+    ],
+)
+def test_odd_answers_of_a_teacher_end_no_run(tmp_path: Path, odd: str) -> None:
+    with OpenAIServer(lambda asked: scored(9) if is_judge(asked) else Reply(odd)) as server:
+        report = make(server, tmp_path / "qa.jsonl", 1, quality=Quality(attempts=1, per_passage=1))
+    assert report.accepted + report.given_up == 1
+    assert all("\ufffd" in row["question"] for row in lines(tmp_path / "qa.jsonl"))
 
 
 def test_the_judge_may_be_elsewhere_and_never_gets_the_teachers_key(tmp_path: Path) -> None:
@@ -242,51 +172,11 @@ def test_english_passages_are_asked_in_english_unless_told_otherwise(tmp_path: P
     assert openings == ["Write", "Score", "다음", "다음"]
 
 
-@pytest.mark.parametrize("with_passage", [True, False])
-def test_registered_rows_have_the_passage_as_input_or_not(tmp_path: Path, with_passage: bool) -> None:
-    with OpenAIServer(kind) as server:
-        make(server, tmp_path / "qa.jsonl", 2)
-    assert register_questions(tmp_path / "qa.jsonl", passages(2), tmp_path, "my_qa", with_passage=with_passage) == 2
-    rows = json.loads((tmp_path / "my_qa.json").read_text(encoding="utf-8"))
-    texts = {f"질문 {number}-0": one.text for number, one in enumerate(passages(2))}
-    assert {row["instruction"]: row["input"] for row in rows} == (texts if with_passage else dict.fromkeys(texts, ""))
-    assert "ranking" not in json.loads((tmp_path / "dataset_info.json").read_text())["my_qa"]
-
-
 def test_a_passage_with_template_signs_is_sent_as_it_is(tmp_path: Path) -> None:
     odd = [Passage("odd", "$title {x}", "제1조 비용은 $100이다. ${passage} {question} %s")]
     with OpenAIServer(kind) as server:
         synthesize(odd, Endpoint(server.url, "teacher"), tmp_path / "qa.jsonl")
     assert all(odd[0].text in asked.text for asked in server.asked)
-
-
-@pytest.mark.parametrize(
-    ("said", "score"),
-    [
-        ('{"grounded": 8, "answerable": 9, "clear": 10, "reason": "ok"}', 8.0),
-        ('<think>{"grounded": 1}</think>{"grounded": 7.5, "answerable": 9, "clear": 10}', 7.5),
-        ('{"grounded": 8, "answerable": 9}', None),
-        ('{"grounded": 11, "answerable": 9, "clear": 10}', None),
-        ('{"grounded": -1, "answerable": 9, "clear": 10}', None),
-        ('{"grounded": "8", "answerable": 9, "clear": 10}', None),
-        ('{"grounded": true, "answerable": 9, "clear": 10}', None),
-        ('{"grounded": NaN, "answerable": 9, "clear": 10}', None),
-        ("10/10", None),
-        ("", None),
-        ('{"grounded": 8, "answerable": 9, "clear": 10', None),
-    ],
-)
-def test_only_a_whole_judgement_is_a_judgement(said: str, score: float | None) -> None:
-    judgement = parse_judgement(said)
-    assert (judgement.score if judgement else None) == score
-
-
-def test_json_is_found_in_what_models_say() -> None:
-    assert json_object('물론입니다 {예시}\n```json\n{"question": "가\n나", "answer": "{중괄호}"}\n```') == {
-        "question": "가\n나",
-        "answer": "{중괄호}",
-    }
-    assert json_object("없습니다") == {}
 
 
 @pytest.mark.parametrize("bad", [{"minimum": 11}, {"attempts": 0}, {"per_passage": 0}])

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from distillm2.cli.loop import register
 from distillm2.errors import DistillationError
 from distillm2.experiments.loop import check_loop
 from distillm2.experiments.loop_epoch import Loop, epoch_settings, read_prompts
@@ -80,12 +83,24 @@ def test_a_teachers_cache_is_made_for_each_epoch(tmp_path: Path) -> None:
         ({"template": None}, "the YAML has no template"),
         ({"val_size": 100}, "val_size is 100; the loop takes a share"),
         ({"stage": "dpo"}, "stage is 'dpo'"),
+        ({"learning_rat": 1e-5}, "learning_rat is no argument of a training; did you mean learning_rate"),
         ({"teacher_model": None, "teacher_cache": "mine"}, "responses that are yet to be drawn"),
     ],
 )
 def test_settings_that_a_loop_cannot_follow_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DistillationError, match=message):
         check_loop(make_loop(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    "option", ["--temperature=-3", "--top-p=7", "--max-tokens=-1", "--concurrency=0", "--epochs=0"]
+)
+def test_sampling_out_of_range_is_refused_before_a_server_is_started(tmp_path: Path, option: str) -> None:
+    app = typer.Typer()
+    register(app)
+    result = CliRunner().invoke(app, [str(tmp_path / "x.yaml"), "--teacher", "t.jsonl", option])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option.split('=')[0]}'" in result.stderr
 
 
 def test_the_server_is_asked_about_every_epoch(tmp_path: Path) -> None:

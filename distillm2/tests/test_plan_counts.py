@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from distillm2.errors import DistillationError
+from distillm2.experiments.argument_names import choices, known_arguments
 from distillm2.experiments.plan_find import find_shape, known_models
 from distillm2.experiments.plan_settings import Settings
 from distillm2.experiments.plan_shape import FAMILIES, read_shape
@@ -174,3 +176,22 @@ def test_a_checkpoint_quantised_before_is_smaller() -> None:
     stored = config | {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}
     whole, awq = (weights(read_shape(values, "8B")).bytes for values in (config, stored))
     assert 5.5e9 < awq < 6.2e9 < whole
+
+
+def test_the_argument_names_are_those_of_the_parser() -> None:
+    """Names and literals are read from sources; LLaMA-Factory's parser and the stage's fields say the same."""
+    from llamafactory.hparams import parser
+
+    from distillm2.stage.arguments import BETA_SCHEDULES, LOSSES, DistillationArguments
+
+    classes = (*parser._TRAIN_ARGS, DistillationArguments)
+    assert set(known_arguments()) == {field.name for one in classes for field in fields(one) if field.init}
+    assert choices("distill_loss") == tuple(LOSSES)
+    assert choices("distill_beta_schedule") == tuple(BETA_SCHEDULES)
+
+
+def test_a_stage_without_anything_to_do_says_so() -> None:
+    from distillm2.stage.workflow import run_distillm2
+
+    with pytest.raises(DistillationError, match="nothing to do: set do_train: true"):
+        run_distillm2(None, None, TrainingArguments("unused", use_cpu=True), None, [])

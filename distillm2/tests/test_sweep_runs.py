@@ -17,15 +17,17 @@ from training_runs import TrainingRun, run_distillm2, training_environment, trai
 
 FAILING = 5.0  # no valid alpha: the training refuses it
 WORKING = 0.2
+PROCESSES = ("supervisor", "distillm2 train", "torchrun", "torchrun's worker")  # of one trial
 
 
 @dataclass(frozen=True)
 class SweepRuns:
-    """A sweep over two values of alpha, called three times: killed, then for one trial, then for two."""
+    """A sweep over two values of alpha, called three times: killed under torchrun, then for one trial, then for two."""
 
     config: Path
     output: Path
     store: str
+    begun: int
     orphans: list[str]
     first: TrainingRun
     second: TrainingRun
@@ -47,12 +49,13 @@ def sweeps(student: Path, teacher: Path, pairs: Path, tmp_path_factory: pytest.T
     environment = {"MLFLOW_TRACKING_URI": store, "COLUMNS": "200"}
     killed = subprocess.Popen(
         [sys.executable, "-m", "distillm2", *arguments, "1"],
-        env=training_environment(**environment),
+        env=training_environment(**environment, FORCE_TORCHRUN="1", NPROC_PER_NODE="1"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     trial = output / "trials" / "0000" / "train.yaml"
-    _wait_for(lambda: bool(_processes(str(trial))))
+    _wait_for(lambda: len(_processes(str(trial))) == len(PROCESSES), seconds=240)
+    begun = len(_processes(str(trial)))
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     _wait_for(lambda: not _processes(str(trial)), seconds=30)
@@ -60,6 +63,7 @@ def sweeps(student: Path, teacher: Path, pairs: Path, tmp_path_factory: pytest.T
         config,
         output,
         store,
+        begun,
         _processes(str(trial)),
         run_distillm2(*arguments, "1", folder=output, environment=environment, timeout=900),
         run_distillm2(*arguments, "2", folder=output, environment=environment, timeout=900),
@@ -67,6 +71,7 @@ def sweeps(student: Path, teacher: Path, pairs: Path, tmp_path_factory: pytest.T
 
 
 def test_a_killed_sweep_leaves_no_training_behind(sweeps: SweepRuns) -> None:
+    assert sweeps.begun == len(PROCESSES)
     assert sweeps.orphans == []
 
 

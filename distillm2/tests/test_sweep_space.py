@@ -71,9 +71,9 @@ def test_a_grid_has_every_value_and_refuses_a_continuous_range(space_file: Path)
 def test_flags_become_ranges_and_choices() -> None:
     assert make_range("learning_rate", 1e-5, 1e-4) == Range(1e-5, 1e-4, log=True)
     assert make_range("distill_alpha", 0.05, 0.2) == Range(0.05, 0.2)
-    assert make_choices("distill_beta_schedule", "fixed, paper", ("fixed", "paper")) == Choices(("fixed", "paper"))
-    with pytest.raises(DistillationError, match="'papr' is not one of fixed, paper"):
-        make_choices("distill_beta_schedule", "fixed,papr", ("fixed", "paper"))
+    assert make_choices("distill_beta_schedule", "fixed, paper") == Choices(("fixed", "paper"))
+    with pytest.raises(DistillationError, match="'papr' is not one of fixed, paper, reference"):
+        make_choices("distill_beta_schedule", "fixed,papr")
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,16 @@ def test_flags_become_ranges_and_choices() -> None:
         ("learning_rate: 1.0e-4", "neither a list of values nor a range"),
         ("learning_rate: []", "neither a list of values nor a range"),
         ("lora_rank: {low: 8, high: 64, step: 0}", "must be above 0"),
+        ("lora_rank: {low: 0.5, high: 8}", "lora_rank takes whole numbers only"),
+        ("distill_loss: {low: 0, high: 1}", "distill_loss is no number .*: list its values"),
         ("[a, b]", "names no argument"),
         ("a: [", "is not YAML"),
+        ("lora_rank: [8] # \udce9", "is not YAML: 'utf-8' codec can't decode"),
     ],
 )
 def test_a_bad_space_is_refused_with_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "space.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(DistillationError, match=message):
         read_space(path)
 
@@ -102,6 +105,22 @@ def test_a_bad_space_is_refused_with_what_is_allowed(tmp_path: Path, text: str, 
 def test_what_would_change_the_measure_cannot_be_swept(name: str) -> None:
     with pytest.raises(DistillationError, match=f"{name} cannot be swept"):
         check_space({name: Choices(("a", "b"))})
+
+
+def test_a_misspelt_argument_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(
+        DistillationError, match="distill_alfa is no argument of a training; did you mean distill_alpha"
+    ):
+        check_space({"distill_alfa": Choices((0.1, 0.2))})
+
+
+@pytest.mark.parametrize(("name", "whole"), [("lora_dropout", False), ("distill_alpha", False), ("lora_alpha", True)])
+def test_whole_ends_mean_whole_numbers_for_whole_arguments_only(tmp_path: Path, name: str, whole: bool) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"{name}: {{low: 0, high: 1}}\n", encoding="utf-8")
+    entry = read_space(path)[name]
+    assert isinstance(entry, Range)
+    assert entry.whole is whole
 
 
 def test_an_empty_space_is_refused() -> None:

@@ -9,8 +9,16 @@ import pytest
 
 from distillm2.errors import DistillationError
 from distillm2.experiments.sweep import check_sweep
+from distillm2.experiments.sweep_metric import MissingMetricError
 from distillm2.experiments.sweep_space import Choices, Range
-from distillm2.experiments.sweep_study import Sweep, completed_trials, ended_trials, open_study, repeat_killed
+from distillm2.experiments.sweep_study import (
+    Sweep,
+    completed_trials,
+    ended_trials,
+    open_study,
+    record_failure,
+    repeat_killed,
+)
 
 SPACE = {"distill_alpha": Range(0.05, 0.2), "lora_rank": Choices((4, 8, 16))}
 
@@ -64,6 +72,24 @@ def test_a_grid_tries_every_combination_once_in_a_drawn_order(tmp_path: Path) ->
     assert points != sorted(points)
 
 
+def test_results_without_the_metric_end_the_sweep_at_once(tmp_path: Path) -> None:
+    """The trial does not count as failed; once some trial had the metric, a lack of it is a failure."""
+    study = open_study(make_sweep(tmp_path / "s"))
+    error = MissingMetricError("no eval_lk in all_results.json; it has eval_kl")
+    with pytest.raises(DistillationError, match="it has eval_kl; give one of these as --metric"):
+        record_failure(study, study.ask(), error)
+    assert ended_trials(study) == []
+    study.tell(study.ask(), 1.0)
+    record_failure(study, study.ask(), error)
+    assert [trial.user_attrs.get("failure") for trial in ended_trials(study)] == [None, str(error)]
+
+
+@pytest.mark.parametrize("storage", ["foo", "sqlite:////no/such/folder/study.db", "nosuchbase://localhost/x"])
+def test_a_store_that_cannot_be_opened_is_refused(tmp_path: Path, storage: str) -> None:
+    with pytest.raises(DistillationError, match="the study's store cannot be opened"):
+        open_study(make_sweep(tmp_path / "s", storage=storage))
+
+
 @pytest.mark.parametrize(("maximize", "order"), [(False, [1.0, 2.0, 3.0]), (True, [3.0, 2.0, 1.0])])
 def test_completed_trials_are_sorted_by_the_metric(tmp_path: Path, maximize: bool, order: list[float]) -> None:
     study = open_study(make_sweep(tmp_path / "s", maximize=maximize))
@@ -98,6 +124,8 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path, changes: dict[str,
         ({"trials": 0}, "--trials is 0"),
         ({"sampler": "grid"}, "distill_alpha: a grid cannot try every number"),
         ({"space": {}}, "nothing to vary"),
+        ({"space": {"lr": Choices((1, 2))}}, "the space: lr is no argument"),
+        ({"settings": {"stage": "distillm2", "val_sise": 0.1}}, "did you mean val_size"),
     ],
 )
 def test_a_sweep_that_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

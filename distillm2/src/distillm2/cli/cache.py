@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
     from distillm2.teacher.cache_reader import CacheReader
@@ -47,24 +46,24 @@ def cache(
     """
     from rich.console import Console
 
-    from distillm2.cli.settings import read_settings
+    from distillm2.cli.settings import read_file
+    from distillm2.data.progress import Counter, progress_bar
     from distillm2.teacher.cache_reader import CacheReader
     from distillm2.teacher.caching import cache_teacher
 
-    settings = read_settings([str(config), *(overrides or [])])
+    settings = read_file(config, overrides or [])
     console = Console(stderr=True)
-    bar = _progress(console)
+    bars: list[Counter] = []
+    with ExitStack() as stack:
 
-    def show(done: int, total: int) -> None:
-        if bar.tasks:
-            bar.update(bar.task_ids[0], completed=done)
-            return
-        if done:
-            console.print(f"{done:,} of {total:,} response tokens are there already.")
-        bar.add_task("Teacher", total=total, completed=done)
-        bar.start()
+        def show(done: int, total: int) -> None:
+            if bars:
+                bars[0].progress.update(bars[0].task, completed=done)
+                return
+            if done:
+                console.print(f"{done:,} of {total:,} response tokens are there already.")
+            bars.append(stack.enter_context(progress_bar(console, "Response tokens", total, done)))
 
-    try:
         folder = cache_teacher(
             settings,
             output,
@@ -74,9 +73,7 @@ def cache(
             shard_bytes=shard_size * MIB,
             progress=show,
         )
-    finally:
-        bar.stop()
-    Console().print(_table(folder, CacheReader(folder)))
+    Console(markup=False, emoji=False).print(_table(folder, CacheReader(folder)))
 
 
 def cache_info(folder: Annotated[Path, typer.Argument(help="Written by `distillm2 cache`.")]) -> None:
@@ -88,7 +85,7 @@ def cache_info(folder: Annotated[Path, typer.Argument(help="Written by `distillm
 
     from distillm2.teacher.cache_reader import CacheReader
 
-    Console().print(_table(folder, CacheReader(folder)))
+    Console(markup=False, emoji=False).print(_table(folder, CacheReader(folder)))
 
 
 def _table(folder: Path, reader: CacheReader) -> Table:
@@ -120,24 +117,3 @@ def _table(folder: Path, reader: CacheReader) -> Table:
     ):
         table.add_row(name, value)
     return table
-
-
-def _progress(console: Console) -> Progress:
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """Tokens a second."""
-
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f} tokens/s" if task.speed else "- tokens/s")
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} tokens"),
-        Rate(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from distillm2.cli.options import MAX_TOKENS, TEMPERATURE, TOP_P, Concurrency, KeyVariable, MaxTokens, Temperature, TopP
+from distillm2.data.dataset_info import check_free, dataset_place
 from distillm2.data.passages import Language, load_passages
 from distillm2.errors import DistillationError
 
@@ -17,24 +19,15 @@ if TYPE_CHECKING:
     from distillm2.data.synthesize import SynthesisReport
     from distillm2.data.templates import TrainingTemplate
 
-TEMPERATURE, TOP_P, MAX_TOKENS = 0.8, 0.95, 1024  # of the paper, as in data.endpoint, which loads httpx
 UNFINISHED = 1
-console = Console(stderr=True)
-
+console = Console(stderr=True, markup=False, emoji=False)
 
 EndpointUrl = Annotated[str, typer.Option("--endpoint", help="OpenAI-compatible server: http://127.0.0.1:8000/v1")]
 Model = Annotated[str, typer.Option(help="The model's name at the endpoint.")]
-Temperature = Annotated[float, typer.Option(min=0.0)]
-TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
-MaxTokens = Annotated[int, typer.Option(min=1, help="A response that reaches it is marked as truncated.")]
 Seed = Annotated[int | None, typer.Option(help="Each request's seed is derived from it; omitted: the server's choice.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Requests under way at a time.")]
 Timeout = Annotated[float, typer.Option(min=1.0, help="Seconds to wait for one response.")]
-KeyVariable = Annotated[
-    str | None, typer.Option(help="Environment variable with the API key.", show_default="OPENAI_API_KEY, if it is set")
-]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin again; the former file is kept as <output>.old.")]
-TemplateName = Annotated[str | None, typer.Option(help="LLaMA-Factory's template of the training, e.g. qwen3_nothink.")]
+TemplateName = Annotated[str | None, typer.Option(help="LLaMA-Factory's template of the training, e.g. qwen3.")]
 Tokenizer = Annotated[str | None, typer.Option(help="Folder or hub name of the student's tokenizer.")]
 Thinking = Annotated[
     bool | None,
@@ -86,7 +79,7 @@ def generate(
     Start the same command again after a kill: what was answered is not asked again. Exit status 0: all answered.
 
     Example: distillm2 generate prompts.jsonl --endpoint http://127.0.0.1:8000/v1 --model student --output student.jsonl
-    --template qwen3_nothink --tokenizer models/student
+    --template qwen3 --no-enable-thinking --tokenizer models/student
     """
     from distillm2.data.endpoint import Endpoint, Sampling, key_from_environment
     from distillm2.data.generate import Rendering
@@ -152,7 +145,7 @@ def pairs(
     """Join teacher's and student's responses to a ranking dataset that LLaMA-Factory can train on.
 
     Example: distillm2 pairs --teacher teacher.jsonl --student student.jsonl --output data --name my_pairs
-    --template qwen3_nothink --tokenizer models/student
+    --template qwen3 --no-enable-thinking --tokenizer models/student
     """
     from distillm2.data.pairs import Limits, build_pairs
 
@@ -199,7 +192,7 @@ def synthesize(
     per_passage: Annotated[int, typer.Option(min=1, help="Questions asked of one passage at most.")] = 5,
     language: Annotated[Language | None, typer.Option(show_default="that of each passage")] = None,
     register_as: Annotated[
-        Path | None, typer.Option("--register", metavar="DIR/NAME", help="Also write the alpaca dataset NAME to DIR.")
+        str | None, typer.Option("--register", metavar="DIR/NAME", help="Also write the alpaca dataset NAME to DIR.")
     ] = None,
     question_only: Annotated[
         bool, typer.Option("--question-only", help="Register questions without their passage as input.")
@@ -231,6 +224,9 @@ def synthesize(
     # The teacher's key is never sent to another server.
     judge_key = key_from_environment(judge_api_key_env, "JUDGE_API_KEY") if judge_endpoint else teacher.api_key
     judge = Endpoint(judge_endpoint or endpoint, judge_model or model, judge_key, timeout)
+    place = dataset_place(register_as) if register_as is not None else None
+    if place is not None:
+        check_free(*place)
     texts = load_passages(passages)
     report = synthesize_questions(
         texts,
@@ -247,9 +243,10 @@ def synthesize(
     _table(f"Questions in {output}", _synthesis_rows(report))
     if judge.model == teacher.model and not judge_endpoint:
         console.print("The teacher judged itself, which scores kindly: see --judge-model.", style="yellow")
-    if register_as is not None:
-        count = register_questions(output, texts, register_as.parent, register_as.name, with_passage=not question_only)
-        console.print(f"{count} rows registered as {register_as.name} in {register_as.parent / 'dataset_info.json'}.")
+    if place is not None:
+        folder, name = place
+        count = register_questions(output, texts, folder, name, with_passage=not question_only)
+        console.print(f"{count} rows registered as {name} in {folder / 'dataset_info.json'}.")
     if not report.finished:
         raise typer.Exit(UNFINISHED)
 
@@ -297,4 +294,4 @@ def _table(title: str, rows: Mapping[str, int | float | str]) -> None:
     table.add_column()
     for name, value in rows.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)

@@ -47,8 +47,10 @@ def loop(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: num_train_epochs of the YAML.")] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(help="A running vLLM that loads every epoch's adapter, such as http://127.0.0.1:8000/v1; "
-            "started with --generation-config vllm, or it samples with the model's own top-k."),
+        typer.Option(
+            help="A running vLLM that loads every epoch's adapter, such as http://127.0.0.1:8000/v1; "
+            "started with --generation-config vllm, or it samples with the model's own top-k."
+        ),
     ] = None,
     serve_command: Annotated[
         str | None,

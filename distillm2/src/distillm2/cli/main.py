@@ -47,6 +47,10 @@ def main() -> None:
     except DistillationError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except OSError as error:
+        place = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        print(f"error: {place}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

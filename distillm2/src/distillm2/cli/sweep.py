@@ -53,7 +53,6 @@ def sweep(
     from rich.console import Console
 
     from distillm2.cli.settings import read_file
-    from distillm2.experiments.argument_names import choices
     from distillm2.experiments.sweep import check_sweep, run_sweep
     from distillm2.experiments.sweep_metric import DEFAULT_METRIC
     from distillm2.experiments.sweep_report import plot, trial_table, write_trials
@@ -69,7 +68,7 @@ def sweep(
             searched[name] = make_range(name, *ends)
     if beta is not None:
         _once("distill_beta_schedule", searched)
-        searched["distill_beta_schedule"] = make_choices("distill_beta_schedule", beta, choices("distill_beta_schedule"))
+        searched["distill_beta_schedule"] = make_choices("distill_beta_schedule", beta)
     plan = Sweep(
         settings=read_file(config),
         space=searched,

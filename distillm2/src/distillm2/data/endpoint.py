@@ -219,10 +219,8 @@ class Client:
                     return response
                 problem = f"HTTP {response.status_code}: {self._said(response.text)}"
                 if response.next_request is not None:
-                    target = self._said(str(response.next_request.url))
-                    raise DistillationError(
-                        f"{self.endpoint.url}{path} redirects to {target}: give that as --endpoint."
-                    )
+                    target = self._said(str(response.next_request.url).removesuffix(path))
+                    raise DistillationError(f"{self.endpoint.url} redirects to {target}: give that as --endpoint.")
                 if response.status_code in REFUSED:
                     raise DistillationError(
                         f"{self.endpoint.url}{path} refused model {self.endpoint.model!r} with {problem}. "

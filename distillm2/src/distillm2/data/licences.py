@@ -6,7 +6,7 @@ import calendar
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,6 +23,7 @@ KEYS = (*REQUIRED, "checked", "note")
 NOT_CHECKED = "not checked"
 ALIAS_KEYS = ("names", "same_as", "note")
 DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?")
+EASTERNMOST = timezone(timedelta(hours=14))
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ class Register:
 
 
 def read_register(file: Path) -> tuple[Entry, ...]:
-    """The entries of one YAML file; DistillationError with file and line where something is wrong."""
+    """The entries of one YAML file; DistillationError with file and line where something is wrong.
+
+    Days to come are refused in all files but the shipped one, which a clock that is behind must not make useless.
+    """
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -112,7 +116,8 @@ def read_register(file: Path) -> tuple[Entry, ...]:
         return ()
     if not isinstance(root, yaml.SequenceNode):
         raise DistillationError(f"{_at(file, root)}: a register is a list of entries that begin with `- names:`")
-    entries = tuple(_entry(file, node) for node in root.value)
+    today = date.max if file == SHIPPED else datetime.now(EASTERNMOST).date()
+    entries = tuple(_entry(file, node, today) for node in root.value)
     _refuse_repeated(entries)
     return entries
 
@@ -133,7 +138,7 @@ def parse_release(text: str, where: str) -> date | None:
         ) from None
 
 
-def _entry(file: Path, node: Any) -> Entry:
+def _entry(file: Path, node: Any, today: date) -> Entry:
     where = _at(file, node)
     if not isinstance(node, yaml.MappingNode):
         raise DistillationError(f"{where}: an entry has the keys {', '.join(KEYS)}")
@@ -154,10 +159,10 @@ def _entry(file: Path, node: Any) -> Entry:
         raise DistillationError(f"{where}: with same_as only names and note can stand, not {', '.join(extra)}")
     if alias:
         return Entry(values["names"], where, same_as=values["same_as"], note=values.get("note", ""))
-    return _checked(values, where)
+    return _checked(values, where, today)
 
 
-def _checked(values: Mapping[str, Any], where: str) -> Entry:
+def _checked(values: Mapping[str, Any], where: str, today: date) -> Entry:
     for key, allowed in (
         ("kind", KINDS),
         ("commercial", get_args(Permission)),
@@ -167,7 +172,12 @@ def _checked(values: Mapping[str, Any], where: str) -> Entry:
             raise DistillationError(f"{where}: {key} is {values[key]!r}; allowed: {', '.join(allowed)}")
     if "checked" in values and parse_release(values["checked"], where) is None:
         raise DistillationError(f"{where}: checked is a day or a month; leave it out where nobody has looked")
-    return Entry(**{**values, "where": where, "released": parse_release(values["released"], where)})
+    released = parse_release(values["released"], where)
+    for key in ("released", "checked"):
+        text = values.get(key, "")
+        if DATE.fullmatch(text) and text > today.isoformat()[: len(text)]:
+            raise DistillationError(f"{where}: {key} is {text}, which is still to come (today is {today})")
+    return Entry(**{**values, "where": where, "released": released})
 
 
 def _names(file: Path, node: Any) -> tuple[str, ...]:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from distillm2.data.dataset_info import check_name, register, write_whole
-from distillm2.data.generate import answered
-from distillm2.data.journal import is_header
 from distillm2.data.near import near_groups
-from distillm2.data.records import Prompt, digest, normalised, parse_prompt
-from distillm2.data.sources import parse_rows, read_rows
+from distillm2.data.pairs_inputs import Response, check_rendering, read_side
+from distillm2.data.records import Prompt, digest, normalised
 from distillm2.data.templates import TrainingTemplate
 from distillm2.errors import DistillationError
 
+NEARLY_ALL = 0.9
 COLUMNS = {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}
 
 
@@ -65,22 +64,6 @@ class Pair:
         return row
 
 
-@dataclass(frozen=True)
-class _Response:
-    prompt: Prompt
-    text: str
-    truncated: bool
-
-
-@dataclass(frozen=True)
-class _Side:
-    """A file's responses by prompt and sample, the first of each; how many failed and how many came twice."""
-
-    responses: dict[tuple[str, int], _Response]
-    failed: int
-    repeated: int
-
-
 def build_pairs(
     teacher: Path,
     student: Path,
@@ -98,17 +81,21 @@ def build_pairs(
 
     Dropped and counted: over-long pairs (when a ``template`` counts tokens), empty and truncated responses, repeated
     prompts and pairs, and with ``drop_identical`` pairs of equal responses. The split depends on the teacher's prompts,
-    ``validation`` and ``seed`` only, so that it stays when the student's responses are drawn anew.
+    ``validation``, ``near_duplicate`` and ``seed`` only, so that it stays when the student's responses are drawn anew.
 
     Raises:
-        DistillationError: bad rows, bad options, or no pair is left.
+        DistillationError: bad rows, bad options, prompts that one side or the ``template`` renders otherwise, the same
+            responses on both sides, a name that others use, or no pair is left.
     """
     check_name(name)
     if not 0 <= validation < 1 or not 0 < near_duplicate <= 1:
         raise DistillationError(
             f"validation {validation} must be at least 0 and below 1, near-duplicate {near_duplicate} in (0, 1]."
         )
-    teachers, students = _read(teacher), _read(student)
+    teachers, students = read_side(teacher), read_side(student)
+    if teacher.read_bytes() == student.read_bytes():
+        raise DistillationError(f"{teacher} and {student} hold the same: give each model's own responses.")
+    warnings = check_rendering({"teacher": teachers, "student": students}, template)
     dropped: Counter[str] = Counter()
     dropped["repeated prompt"] = teachers.repeated + students.repeated
     dropped["no student response"] = len(teachers.responses.keys() - students.responses.keys())
@@ -119,13 +106,19 @@ def build_pairs(
     pairs = _kept(joined, dropped, template, limits, drop_identical=drop_identical)
     if not pairs:
         raise DistillationError(f"No pair is left of {len(joined)} joined ones; dropped: {_by_reason(dropped)}.")
-    held_out, groups, warnings = _held_out(
+    held_out, groups, no_split = _held_out(
         [response.prompt for response in teachers.responses.values()], validation, near_duplicate, seed
     )
+    warnings += no_split
     splits = {
         name: [pair for pair in pairs if pair.prompt.key not in held_out],
         f"{name}_validation": [pair for pair in pairs if pair.prompt.key in held_out],
     }
+    identical = sum(_same(pair) for pair in joined)
+    if identical >= NEARLY_ALL * len(joined):
+        warnings.append(
+            f"{identical} of {len(joined)} joined pairs have identical responses: are both files of one model?"
+        )
     if template is None:
         warnings.append("Lengths were not checked: give --template and --tokenizer to drop over-long pairs.")
     report = PairsReport(
@@ -143,36 +136,9 @@ def build_pairs(
     return report
 
 
-def _read(path: Path) -> _Side:
-    rows = [row for row in read_rows(path) if not is_header(row.value)]
-    if rows and all(isinstance(row.value, Mapping) and "key" in row.value for row in rows):
-        done = {id(record) for record in answered([row.value for row in rows])}
-        failed = len({row.value["key"] for row in rows}) - len(done)
-        rows = [row for row in rows if id(row.value) in done]
-    else:
-        failed = 0
-    responses: dict[tuple[str, int], _Response] = {}
-    seen: Counter[str] = Counter()
-    repeated = 0
-    for row, response in zip(rows, parse_rows(rows, _response), strict=True):
-        sample = row.value.get("sample", seen[response.prompt.key])
-        seen[response.prompt.key] += 1
-        if responses.setdefault((response.prompt.key, sample), response) is not response:
-            repeated += 1
-    return _Side(responses, failed, repeated)
-
-
-def _pair(one: _Response, other: _Response) -> Pair:
+def _pair(one: Response, other: Response) -> Pair:
     truncated = "teacher" if one.truncated else "student" if other.truncated else ""
     return Pair(one.prompt, one.text, other.text, truncated)
-
-
-def _response(row: Any) -> _Response:
-    prompt = parse_prompt(row)
-    text = row.get("response", row.get("output"))
-    if not isinstance(text, str):
-        raise ValueError("no text under 'response' or 'output'")
-    return _Response(prompt, text, row.get("truncated") is True)
 
 
 def _kept(

@@ -68,6 +68,8 @@ def parse_prompt(row: Any) -> Prompt:
     if not isinstance(row, Mapping):
         raise ValueError(f"an object is needed, in one of the forms {FORMS}")
     given = [form for form in ("prompt", "instruction", "messages") if row.get(form)]
+    if not given and "instruction" in row and row.get("input"):
+        given = ["instruction"]  # LLaMA-Factory trains on such rows
     if len(given) != 1:
         raise ValueError(f"{'no prompt' if not given else ' and '.join(given)}; a row has exactly one of {FORMS}")
     if given == ["messages"]:

@@ -96,11 +96,18 @@ def _dataset(name: str, folder: Path) -> tuple[Path, Callable[[Any], Prompt]]:
         info = json.loads(info_path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DistillationError(f"{info_path} cannot be read: {error}") from error
+    if not isinstance(info, dict):
+        raise DistillationError(f"{info_path} must hold a JSON object of datasets.")
     if name not in info:
         raise DistillationError(f"No dataset {name!r} in {info_path}; it has {', '.join(sorted(info)) or 'none'}.")
     entry = info[name]
-    file_name = entry.get("file_name", "")
-    if not file_name.endswith((".json", ".jsonl")):
+    named = [entry.get("columns", {}), entry.get("tags", {})] if isinstance(entry, dict) else [None]
+    if not all(isinstance(names, dict) and all(isinstance(one, str) for one in names.values()) for names in named):
+        raise DistillationError(
+            f"Dataset {name!r} of {info_path} must be an object whose columns and tags are objects of names."
+        )
+    file_name = entry.get("file_name")
+    if not isinstance(file_name, str) or not file_name.endswith((".json", ".jsonl")):
         raise DistillationError(
             f"Dataset {name!r} of {info_path} is {file_name or 'not a local file'}; prompts are read from .json and "
             ".jsonl files: download or convert it first."

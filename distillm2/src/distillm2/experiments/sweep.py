@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any
 from distillm2.errors import DistillationError
 from distillm2.experiments import tracking
 from distillm2.experiments.argument_names import check_arguments
-from distillm2.experiments.sweep_metric import MissingMetric, check_metric, pick_metric, read_metrics
+from distillm2.experiments.sweep_metric import check_metric, pick_metric, read_metrics
 from distillm2.experiments.sweep_space import check_space, describe_space
-from distillm2.experiments.sweep_study import Sweep, completed_trials, ended_trials, open_study, repeat_killed
+from distillm2.experiments.sweep_study import (
+    Sweep,
+    completed_trials,
+    ended_trials,
+    open_study,
+    record_failure,
+    repeat_killed,
+)
 from distillm2.experiments.training_process import OnStep, check_stage, tail, train, write_settings
 
 if TYPE_CHECKING:
@@ -78,8 +85,6 @@ def best_settings(sweep: Sweep, study: Study) -> dict[str, Any]:
 
 
 def _run(sweep: Sweep, observer: Observer) -> Study:
-    from optuna.trial import TrialState
-
     study, space, total = open_study(sweep), sweep.searched(), sweep.trials
     if sweep.sampler == "grid":
         total = min(total, len(sweep.grid_points()))
@@ -93,11 +98,8 @@ def _run(sweep: Sweep, observer: Observer) -> Study:
         try:
             value = _run_trial(sweep, trial, parameters, observer.step, parent)
         except DistillationError as error:
-            if isinstance(error, MissingMetric) and not completed_trials(study):
-                raise DistillationError(f"{error}; give one of these as --metric, and another --output") from error
+            record_failure(study, trial, error)
             failures += 1
-            trial.set_user_attr("failure", str(error))
-            study.tell(trial, state=TrialState.FAIL)
             observer.ended(trial.number, None, str(error))
             continue
         study.tell(trial, value)

@@ -22,7 +22,7 @@ DEFINES_THE_LOSS = (
 )
 
 
-class MissingMetric(DistillationError):
+class MissingMetricError(DistillationError):
     """A training came to its end, and its results do not have the metric."""
 
 
@@ -62,7 +62,7 @@ def read_metrics(output: Path) -> dict[str, float]:
 def pick_metric(metrics: dict[str, float], metric: str) -> float:
     """The value of ``metric``; missing or not finite is an error that says what there is."""
     if metric not in metrics:
-        raise MissingMetric(f"no {metric} in all_results.json; it has {', '.join(sorted(metrics))}")
+        raise MissingMetricError(f"no {metric} in all_results.json; it has {', '.join(sorted(metrics))}")
     if not math.isfinite(metrics[metric]):
         raise DistillationError(f"{metric} is {metrics[metric]}: the training diverged")
     return metrics[metric]

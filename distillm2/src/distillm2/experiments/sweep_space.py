@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from distillm2.errors import DistillationError
-from distillm2.experiments.argument_names import check_arguments, known_arguments
+from distillm2.experiments.argument_names import check_arguments, choices, known_arguments
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -107,8 +107,9 @@ def make_range(name: str, low: float, high: float) -> Range:
     return _checked(name, Range(low, high, log=name in RATIO_SCALED))
 
 
-def make_choices(name: str, text: str, allowed: tuple[str, ...]) -> Choices:
+def make_choices(name: str, text: str) -> Choices:
     """The choices of a comma-separated flag."""
+    allowed = choices(name)
     values = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [value for value in values if value not in allowed]
     if unknown or not values:

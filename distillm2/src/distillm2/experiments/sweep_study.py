@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from distillm2.errors import DistillationError
+from distillm2.experiments.sweep_metric import MissingMetricError
 from distillm2.experiments.sweep_space import Choices, Space, Value, describe_space
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 SamplerName = Literal["tpe", "random", "grid"]
 
@@ -102,6 +103,19 @@ def completed_trials(study: Study) -> list[FrozenTrial]:
     """Trials with a value, best first."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.values is not None]
     return sorted(trials, key=lambda trial: trial.values[0], reverse=study.direction.name == "MAXIMIZE")
+
+
+def record_failure(study: Study, trial: Trial, error: DistillationError) -> None:
+    """End a trial that came to no value; when it lacks just the metric, and no trial has had it, none ever will.
+
+    :raises DistillationError: then; the trial does not count as failed
+    """
+    from optuna.trial import TrialState
+
+    if isinstance(error, MissingMetricError) and not completed_trials(study):
+        raise DistillationError(f"{error}; give one of these as --metric, and another --output") from error
+    trial.set_user_attr("failure", str(error))
+    study.tell(trial, state=TrialState.FAIL)
 
 
 def repeat_killed(study: Study) -> None:

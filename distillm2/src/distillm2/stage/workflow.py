@@ -18,13 +18,13 @@ def run_distillm2(
     model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any, callbacks: list[Any]
 ) -> None:
     """Train and evaluate as the settings say; the outputs are those of LLaMA-Factory's stages."""
+    if not (training_args.do_train or training_args.do_eval):
+        raise DistillationError("nothing to do: set do_train: true")
     from llamafactory.data import PairwiseDataCollatorWithPadding
     from llamafactory.extras.constants import IGNORE_INDEX
     from llamafactory.model import load_model
     from llamafactory.train.trainer_utils import create_modelcard_and_push
 
-    if not (training_args.do_train or training_args.do_eval):
-        raise DistillationError("nothing to do: set do_train: true")
     pairs = load_pairs(model_args, data_args, training_args)
     tokenizer = pairs.tokenizer_module["tokenizer"]
     student = load_model(tokenizer, model_args, finetuning_args, training_args.do_train)
@@ -63,6 +63,8 @@ def load_teacher(model_args: Any, data_args: Any, finetuning_args: Any, pairs: P
     if finetuning_args.teacher_cache:
         from distillm2.teacher.cached import CachedTeacher
 
+        if finetuning_args.teacher_model:
+            stage_logger().info_rank0("teacher_cache is set: teacher_model is not loaded.")
         return CachedTeacher(
             finetuning_args.teacher_cache,
             tokenizer=tokenizer,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+ABOUT = "distillm2"
 KEY_BYTES = 16
 IGNORED = -100
 
@@ -58,8 +60,14 @@ class Manifest:
         return token_bytes(self.top_k, self.precision)
 
     def identity(self) -> dict[str, Any]:
-        """The fields that must be equal for shards to lie in one folder."""
-        return {key: value for key, value in asdict(self).items() if key not in ("rows", "tokens", "created_by")}
+        """The fields that must be equal for shards to lie in one folder; of the teacher's paths the names only."""
+        kept = {key: value for key, value in asdict(self).items() if key not in ("rows", "tokens", "created_by")}
+        paths = {key: Path(kept[key]).name for key in ("teacher", "teacher_adapter") if kept[key] is not None}
+        return kept | paths
+
+    def identity_hash(self) -> str:
+        """Hash of ``identity``, which every shard carries."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -90,26 +98,32 @@ class Shard:
             label_logp=np.empty(tokens, np.float32),
         )
 
-    def save(self, folder: Path, number: int) -> None:
+    def save(self, folder: Path, number: int, manifest: Manifest) -> None:
         """Write the shard under its number; it appears under its name only when it is whole."""
         path = folder / f"shard-{number:05d}.safetensors"
         unfinished = path.with_suffix(".unfinished")
         mass = float(np.exp(self.tail, dtype=np.float64).sum())
-        counts = {"rows": len(self.keys), "tokens": len(self.tail), "tail_mass": mass}
+        about = {"identity": manifest.identity_hash(), "tail_mass": mass}
         # One entry: safetensors writes several in any order, and equal shards are to be equal files.
-        save_file(vars(self), unfinished, metadata={"counts": json.dumps(counts)})
+        save_file(vars(self), unfinished, metadata={ABOUT: json.dumps(about)})
         _publish(unfinished, path)
 
 
 def shard_paths(folder: Path) -> list[Path]:
     """The finished shards of a cache, in order."""
-    return sorted(folder.glob("shard-*.safetensors"))
+    return sorted((path for path in folder.glob("shard-*") if _number(path) >= 0), key=_number)
 
 
 def next_shard(folder: Path) -> int:
     """The number that the next shard of a cache gets."""
     paths = shard_paths(folder)
-    return int(paths[-1].stem.removeprefix("shard-")) + 1 if paths else 0
+    return _number(paths[-1]) + 1 if paths else 0
+
+
+def _number(path: Path) -> int:
+    """The shard's number, -1 for another file."""
+    found = re.fullmatch(r"shard-([0-9]+)\.safetensors", path.name)
+    return int(found[1]) if found else -1
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -142,9 +156,14 @@ def read_manifest(folder: Path) -> Manifest:
             f"({values.get('created_by', 'unknown')})."
         )
     try:
-        return Manifest(**values)
+        manifest = Manifest(**values)
     except TypeError as error:
         raise DistillationError(f"{path} is damaged ({error}). Write the cache anew in another folder.") from error
+    for name, kind in get_type_hints(Manifest).items():
+        value = values[name]
+        if not (value in get_args(kind) if get_origin(kind) is Literal else isinstance(value, kind)):
+            raise DistillationError(f"{path} is damaged ({name} is {value!r}). Write the cache anew in another folder.")
+    return manifest
 
 
 def row_key(input_ids: NDArray[np.integer[Any]], responses: NDArray[np.bool_]) -> bytes:

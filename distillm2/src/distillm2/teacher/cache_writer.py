@@ -69,12 +69,9 @@ def write_cache(
         DistillationError: the folder holds another teacher's cache, or another process writes it.
     """
     _check(manifest, rows)
-    folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        if (folder / MANIFEST).exists():
-            _check_same(folder, read_manifest(folder), manifest)
-        elif shard_paths(folder):
-            raise DistillationError(f"{folder} has shards but no {MANIFEST}. Choose an empty folder.")
+        if (there := _read(folder)) is not None:
+            _check_same(folder, there, manifest)
         else:
             write_manifest(folder, manifest)
         have = CacheReader(folder)
@@ -96,7 +93,14 @@ def write_cache(
                 _fill(shard, int(offsets[start]), batch, teacher, device, chunk_size, manifest)
                 done += int(offsets[end] - offsets[start])
                 progress(done, manifest.tokens)
-            shard.save(folder, number)
+            shard.save(folder, number, manifest)
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder of a cache and refuse, before a teacher is loaded, one that no cache can be written into."""
+    with _alone(folder):
+        if _read(folder) is not None:
+            CacheReader(folder)
 
 
 @torch.inference_mode()
@@ -178,12 +182,24 @@ def _check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:
         )
 
 
+def _read(folder: Path) -> Manifest | None:
+    """The manifest of the cache in the folder, None where there is no cache yet."""
+    if (folder / MANIFEST).exists():
+        return read_manifest(folder)
+    if shard_paths(folder):
+        raise DistillationError(f"{folder} has shards but no {MANIFEST}. Choose an empty folder.")
+    return None
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout as error:
         raise DistillationError(
             f"Another process is writing {folder}. Wait for it, or give another --output."
         ) from error
+    except FileExistsError as error:
+        raise DistillationError(f"{folder} is a file: give a folder as --output.") from error

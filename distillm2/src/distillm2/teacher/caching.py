@@ -16,7 +16,7 @@ from distillm2.stage.data import load_pairs
 from distillm2.stage.register import read_training_arguments
 from distillm2.teacher.cache_format import FORMAT_VERSION, Manifest, Precision, tokenizer_hash
 from distillm2.teacher.cache_rows import RankingRows
-from distillm2.teacher.cache_writer import Progress, write_cache
+from distillm2.teacher.cache_writer import Progress, check_folder, write_cache
 from distillm2.teacher.online import OnlineTeacher
 
 # They concern the training alone, and would be checked or started here.
@@ -58,6 +58,7 @@ def cache_teacher(
         raise DistillationError("No teacher: set `teacher_model` (or `teacher_adapter`), in the YAML or as key=value.")
     if data_args.dataset is None:
         raise DistillationError("No data: set `dataset` to the ranking data of the training.")
+    check_folder(Path(folder))
     pairs = load_pairs(model_args, data_args, training_args)
     tokenizer = pairs.tokenizer_module["tokenizer"]
     rows = RankingRows(pairs.datasets())

@@ -46,15 +46,18 @@ class OnlineTeacher:
             model_name_or_path=path,
             adapter_name_or_path=finetuning_args.teacher_adapter,
         )
-        teacher_tokenizer = load_tokenizer(teacher_args)["tokenizer"]
-        get_template_and_fix_tokenizer(teacher_tokenizer, data_args)
-        check_same_tokenizer(tokenizer, teacher_tokenizer, path)
         try:
+            teacher_tokenizer = load_tokenizer(teacher_args)["tokenizer"]
+            get_template_and_fix_tokenizer(teacher_tokenizer, data_args)
+            check_same_tokenizer(tokenizer, teacher_tokenizer, path)
             model = load_model(teacher_tokenizer, teacher_args, FinetuningArguments(), is_trainable=False)
+        except DistillationError:
+            raise
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             how = f" in {bits} bits" if bits else ""
+            fault = error.__cause__ or error  # LLaMA-Factory's own says no more than that it failed
             raise DistillationError(
-                f"The teacher {path} could not be loaded{how}: {type(error).__name__}: {error}. Check teacher_model, "
+                f"The teacher {path} could not be loaded{how}: {type(fault).__name__}: {fault}. Check teacher_model, "
                 "teacher_adapter and teacher_quantization_bit; `distillm2 cache` on a machine that can load it "
                 "lets this one train from teacher_cache."
             ) from error
