@@ -10,9 +10,10 @@ from tiny_models import SENTENCES
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from distillm2.loss.targets import HeadTarget
-from distillm2.teacher.cache_format import FORMAT_VERSION, Manifest, tokenizer_hash
+from distillm2.teacher.cache_format import FORMAT_VERSION, Manifest, shard_paths, tokenizer_hash
 
 VOCABULARY = 416
+PAIRS = 24
 EXAMPLE_PROMPT = "질문: "
 
 
@@ -72,3 +73,8 @@ def manifest_for(tokenizer: PreTrainedTokenizerFast, **changes: object) -> Manif
         "created_by": "test",
     }
     return Manifest(**(values | changes))  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of a cache's files by name."""
+    return {path.name: path.read_bytes() for path in [*shard_paths(folder), folder / "manifest.json"]}

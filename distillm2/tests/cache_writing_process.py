@@ -32,13 +32,13 @@ class StoppingTeacher(TinyTeacher):
         return super().targets(inputs, rows, columns)
 
 
-def write(cache: Path, teacher: TinyTeacher, model: Path, rows: int) -> list[tuple[int, int]]:
-    """Write the cache of the first ``rows`` pairs; returns the progress that was told."""
+def write(cache: Path, teacher: TinyTeacher, model: Path, rows: int, /, **changes: object) -> list[tuple[int, int]]:
+    """Write the cache of the first ``rows`` pairs, its manifest changed; returns the progress that was told."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
     told: list[tuple[int, int]] = []
     write_cache(
         cache,
-        manifest_for(tokenizer),
+        manifest_for(tokenizer, **changes),
         RankingRows({"train": ranking_dataset(tokenizer, rows)}),
         teacher,
         device=torch.device("cpu"),

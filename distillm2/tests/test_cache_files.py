@@ -1,9 +1,8 @@
-"""Cache: what is written, that a killed writer goes on, and what the reader gives and refuses."""
+"""Cache: what is written, that a killed writer goes on, and what the reader gives."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cache_rows_and_teacher import VOCABULARY, TinyTeacher, manifest_for, ranking_dataset
+from cache_rows_and_teacher import PAIRS, VOCABULARY, TinyTeacher, contents, ranking_dataset
 from cache_writing_process import SHARD_BYTES, write
 from transformers import PreTrainedTokenizerFast
 
@@ -20,11 +19,7 @@ from distillm2.errors import DistillationError
 from distillm2.teacher.cache_format import read_manifest, shard_paths
 from distillm2.teacher.cache_reader import CacheReader
 from distillm2.teacher.cache_rows import RankingRows
-from distillm2.teacher.cache_writer import write_cache
 from distillm2.teacher.cached import CachedTeacher
-
-PAIRS = 24
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +38,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny: TinyTeacher, teacher: 
     folder = tmp_path_factory.mktemp("cache") / "whole"
     write(folder, tiny, teacher, PAIRS)
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in [*shard_paths(folder), folder / "manifest.json"]}
 
 
 def padded(
@@ -166,38 +157,18 @@ def test_rows_that_repeat_are_written_once(tokenizer: PreTrainedTokenizerFast) -
     assert (len(rows), rows.repeated) == (10, 10)
 
 
-def test_another_teacher_in_the_same_folder_is_refused(
-    cache: Path, tiny: TinyTeacher, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_another_teacher_in_the_same_folder_is_refused(cache: Path, tiny: TinyTeacher, teacher: Path) -> None:
     before = contents(cache)
     with pytest.raises(DistillationError, match=r"teacher 'tiny' there, 'other' now.*--output"):
-        _write(cache, tiny, tokenizer, teacher="other")
+        write(cache, tiny, teacher, PAIRS, teacher="other")
     assert contents(cache) == before
 
 
 @pytest.mark.parametrize("top_k", [0, VOCABULARY + 1])
-def test_top_k_out_of_range_is_refused(
-    tmp_path: Path, tiny: TinyTeacher, tokenizer: PreTrainedTokenizerFast, top_k: int
-) -> None:
+def test_top_k_out_of_range_is_refused(tmp_path: Path, tiny: TinyTeacher, teacher: Path, top_k: int) -> None:
     with pytest.raises(DistillationError, match=f"top-k {top_k} is outside 1 to {VOCABULARY}"):
-        _write(tmp_path / "cache", tiny, tokenizer, top_k=top_k)
+        write(tmp_path / "cache", tiny, teacher, PAIRS, top_k=top_k)
     assert not (tmp_path / "cache").exists()
-
-
-def _write(folder: Path, tiny: TinyTeacher, tokenizer: PreTrainedTokenizerFast, **changes: object) -> None:
-    rows = RankingRows({"train": ranking_dataset(tokenizer, PAIRS)})
-    manifest = manifest_for(tokenizer, **changes)
-    write_cache(
-        folder,
-        manifest,
-        rows,
-        tiny,
-        device=CPU,
-        batch_size=4,
-        chunk_size=16,
-        shard_bytes=10**6,
-        progress=lambda *_: None,
-    )
 
 
 def test_a_writer_that_runs_already_is_named(
@@ -251,9 +222,9 @@ def test_images_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_half_precision_halves_the_log_probabilities(
-    tmp_path: Path, cache: Path, tiny: TinyTeacher, tokenizer: PreTrainedTokenizerFast
+    tmp_path: Path, cache: Path, tiny: TinyTeacher, teacher: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    _write(tmp_path, tiny, tokenizer, precision="float16")
+    write(tmp_path, tiny, teacher, PAIRS, precision="float16")
     small, large = CacheReader(tmp_path), CacheReader(cache)
     assert (small.manifest.token_bytes, large.manifest.token_bytes) == (8 * 6 + 8, 8 * 8 + 8)
     keys = RankingRows({"train": ranking_dataset(tokenizer, PAIRS)}).keys
