@@ -65,7 +65,7 @@ test-bge: $(BGE_VENV)/.ready
 
 # Real LoRA adapters need vLLM.
 test-dify: $(VENV)/.dev $(DIFY_VENVS) $(VLLM_VENV)/.ready
-	@$(BIN)/python -m pytest tests/dify
+	@$(BIN)/python -m pytest $(PYTEST_PARALLEL) tests/dify
 
 test-train: $(TRAIN_VENV)/.ready
 	@$(TRAIN_VENV)/bin/python -m pytest $(PYTEST_PARALLEL) distillm2/tests
