@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, student: Path, teacher: Path,
         "info": ["cache-info", str(folder / "few")],
         "online": ["train", str(online), *split],
         "offline": ["train", str(offline), everything],
-        "few": ["train", str(offline), few, f"output_dir={folder / 'from_few'}"],
+        "few": ["train", str(offline), few, f"teacher_model={own_teacher}", f"output_dir={folder / 'from_few'}"],
         "other template": ["train", str(offline), few, "template=default", f"output_dir={folder / 'refused'}"],
         "temperature": ["train", str(offline), few, "distill_temperature=2.0", f"output_dir={folder / 'refused'}"],
     }

@@ -26,7 +26,9 @@ EndpointUrl = Annotated[str, typer.Option("--endpoint", help="OpenAI-compatible 
 Model = Annotated[str, typer.Option(help="The model's name at the endpoint.")]
 Seed = Annotated[int | None, typer.Option(help="Each request's seed is derived from it; omitted: the server's choice.")]
 Timeout = Annotated[float, typer.Option(min=1.0, help="Seconds to wait for one response.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Begin again; the former file is kept as <output>.old.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Begin again; what was answered is kept as <output>.old, .old.2 and so on.")
+]
 TemplateName = Annotated[str | None, typer.Option(help="LLaMA-Factory's template of the training, e.g. qwen3.")]
 Tokenizer = Annotated[str | None, typer.Option(help="Folder or hub name of the student's tokenizer.")]
 Thinking = Annotated[
