@@ -5,8 +5,8 @@
 Every form has a process of its own, and the processes take turns, call by call, so that whatever else the machine
 does slows all of them. A first call, not timed, warms up. Times are medians, their ratio is the median over turns.
 Memory is the high-water mark of the resident set over all calls, less its size once the inputs were made; Linux resets
-the mark on request (VmHWM), getrusage's would remember how the inputs were made. V = 152,000 needs about 10 GB of
-memory. With --gpu it runs step_cost.py.
+the mark on request (VmHWM), getrusage's would remember how the inputs were made. V = 152,000 needs about 12 GB of
+memory and gets fewer calls. With --gpu it runs step_cost.py.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import sys
 import time
 from pathlib import Path
 
-BASELINE = "dense, both divergences"
-DENSE = [BASELINE, "dense, one divergence"]
+DENSE = {"dense, both divergences": "dense, both (as released)", "dense, one divergence": "dense, one"}
 SMALLER, NOT_SLOWER = 8.0, 1.0
-LARGE_VOCABULARY = 150_000  # from here on the memory has a goal
+LARGE_VOCABULARY = 150_000  # from here on the memory has a goal, and calls take seconds
+LARGE_REPEATS = 3
 
 
 def status(field: str) -> float:
@@ -55,8 +55,10 @@ def serve(name: str, vocabulary: int, arguments: argparse.Namespace) -> None:
         print(json.dumps(answer | {"gradient": batch.hidden.grad.double().norm().item()}), flush=True)
 
 
-def measure(names: list[str], vocabulary: int, arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """The calls of every form, in turns."""
+def measure(
+    names: list[str], vocabulary: int, repeats: int, arguments: argparse.Namespace
+) -> dict[str, list[dict[str, float]]]:
+    """The ``repeats`` calls of every form, in turns."""
     from rich.progress import track
 
     environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
@@ -72,7 +74,7 @@ def measure(names: list[str], vocabulary: int, arguments: argparse.Namespace) ->
     }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     try:
-        for turn in track(range(arguments.repeats + 1), f"V = {vocabulary:,}"):
+        for turn in track(range(repeats + 1), f"V = {vocabulary:,}"):
             for name, process in processes.items():
                 assert process.stdin is not None
                 assert process.stdout is not None
@@ -89,41 +91,50 @@ def measure(names: list[str], vocabulary: int, arguments: argparse.Namespace) ->
     return found
 
 
+def beside(calls: list[dict[str, float]], base: list[dict[str, float]]) -> tuple[float, float]:
+    """The time of ``calls`` over that of ``base``, and how many times smaller their memory is."""
+    time_ratio = statistics.median(c["seconds"] / b["seconds"] for c, b in zip(calls, base, strict=True))
+    return time_ratio, max(b["mib"] for b in base) / max(c["mib"] for c in calls)
+
+
 def report(found: dict[str, list[dict[str, float]]], vocabulary: int, arguments: argparse.Namespace) -> None:
-    """A table, and the verdict on the default chunk size."""
+    """A table, and the verdict on the default chunk size against every dense form."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(width=100)
+    base = next(iter(DENSE))
     table = Table(
         title=f"V = {vocabulary:,}: {arguments.tokens} tokens, hidden {arguments.hidden}/{arguments.teacher_hidden}, "
-        f"fp32, {arguments.threads} threads, {arguments.repeats} calls each"
+        f"fp32, {arguments.threads} threads, {len(found[base])} calls each",
+        caption=f"Time and memory ratios are beside {DENSE[base]}.",
+        box=box.SIMPLE_HEAD,
     )
     for column in ("form", "seconds", "MiB", "time ratio", "memory ratio", "loss", "|gradient|"):
-        table.add_column(column, justify="left" if column == "form" else "right")
-    ratios: dict[str, tuple[float, float]] = {}
-    base = found[BASELINE]
+        table.add_column(column, justify="left" if column == "form" else "right", no_wrap=True)
     for name, calls in found.items():
-        time_ratio = statistics.median(c["seconds"] / b["seconds"] for c, b in zip(calls, base, strict=True))
-        peak, base_peak = (max(call["mib"] for call in rows) for rows in (calls, base))
-        ratios[name] = time_ratio, base_peak / peak
-        seconds = statistics.median(call["seconds"] for call in calls)
-        last = calls[-1]
+        time_ratio, memory_ratio = beside(calls, found[base])
         table.add_row(
-            name,
-            f"{seconds:.2f}",
-            f"{peak:,.0f}",
+            DENSE.get(name, name),
+            f"{statistics.median(call['seconds'] for call in calls):.2f}",
+            f"{max(call['mib'] for call in calls):,.0f}",
             f"{time_ratio:.2f}x",
-            f"{base_peak / peak:.1f}x smaller",
-            f"{last['loss']:.6f}",
-            f"{last['gradient']:.7f}",
+            f"{memory_ratio:.1f}x",
+            f"{calls[-1]['loss']:.6f}",
+            f"{calls[-1]['gradient']:.7f}",
         )
     console.print(table)
-    chunk = f"chunk {arguments.chunks[0]}"
-    time_ratio, memory_ratio = ratios[chunk]
+    for name in (f"chunk {arguments.chunks[0]}", f"chunk {arguments.chunks[0]}, adaptive alpha"):
+        for dense, label in DENSE.items():
+            console.print(verdict(name, label, *beside(found[name], found[dense]), vocabulary), soft_wrap=True)
+
+
+def verdict(name: str, dense: str, time_ratio: float, memory_ratio: float, vocabulary: int) -> str:
+    """One form of ours against one dense form, in words."""
     goal = f" ({'meets' if memory_ratio >= SMALLER else 'misses'} the goal of {SMALLER:.0f}x)"
-    console.print(
-        f"V = {vocabulary:,}, {chunk}: memory {memory_ratio:.1f}x smaller"
+    return (
+        f"V = {vocabulary:,}, {name} against {dense}: memory {memory_ratio:.1f}x smaller"
         f"{goal if vocabulary >= LARGE_VOCABULARY else ''}, time {time_ratio:.2f}x "
         f"({'meets' if time_ratio <= NOT_SLOWER else 'misses'} the goal of at most {NOT_SLOWER:.1f}x)."
     )
@@ -138,7 +149,9 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=1024)
     parser.add_argument("--teacher-hidden", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--repeats", type=int, default=5, help=f"at most {LARGE_REPEATS} for V of {LARGE_VOCABULARY:,} and more"
+    )
     parser.add_argument("--chunks", type=int, nargs="+", default=[128], help="the verdict is on the first")
     parser.add_argument("--serve", nargs=2, metavar=("FORM", "V"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -148,9 +161,11 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve[0], int(arguments.serve[1]), arguments)
         return
-    names = [*DENSE, *(f"chunk {size}" for size in arguments.chunks)]
+    chunks = [f"chunk {size}" for size in arguments.chunks]
+    names = [*DENSE, *chunks, f"{chunks[0]}, adaptive alpha"]
     for vocabulary in arguments.vocabulary:
-        report(measure(names, vocabulary, arguments), vocabulary, arguments)
+        repeats = min(arguments.repeats, LARGE_REPEATS) if vocabulary >= LARGE_VOCABULARY else arguments.repeats
+        report(measure(names, vocabulary, repeats, arguments), vocabulary, arguments)
 
 
 if __name__ == "__main__":

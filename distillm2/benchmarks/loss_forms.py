@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distillm2.loss.chunked import distillation_loss
+from distillm2.loss.chunked import distillation_loss, label_logprobs, target_logprobs
 from distillm2.loss.objective import Divergence, Objective
+from distillm2.loss.schedules import AlphaSchedule, response_gap
 from distillm2.loss.targets import HeadTarget
 
 ALPHA = 0.1
@@ -41,54 +42,71 @@ class Batch:
         )
 
 
-def ours(batch: Batch, chunk_size: int, divergence: Divergence = "distillm2") -> Tensor:
-    """The chunked loss."""
+def ours(batch: Batch, chunk_size: int, divergence: Divergence = "distillm2", adaptive: bool = False) -> Tensor:
+    """The chunked loss; ``adaptive`` with the pass over both heads that adaptive alpha takes from the second epoch on.
+
+    Its bounds are both ``ALPHA``, so that the loss is that of the other forms.
+    """
     sequences, m, width = batch.hidden.shape
-    n = sequences * m
+    n, vocabulary = sequences * m, batch.weight.shape[0]
+    hidden, labels = batch.hidden.reshape(n, width), batch.labels.reshape(n)
+    target = HeadTarget(batch.teacher_hidden.reshape(n, -1), lambda rows: rows @ batch.teacher_weight.t())
+    written = torch.arange(n, device=hidden.device) >= m
+    alpha = torch.full((n,), ALPHA, device=hidden.device)
+
+    def head(rows: Tensor) -> Tensor:
+        return rows @ batch.weight.t()
+
+    if adaptive:
+        student = label_logprobs(hidden, head, labels, vocabulary, chunk_size).view(sequences, m).mean(-1)
+        teacher = target_logprobs(target, labels, vocabulary, chunk_size).view(sequences, m).mean(-1)
+        gap = response_gap(teacher, student, written.view(sequences, m)[:, 0])
+        alpha = AlphaSchedule("adaptive", ALPHA, ALPHA)(gap, 0.1, 1).repeat_interleave(m)
     return distillation_loss(
-        batch.hidden.reshape(n, width),
-        lambda rows: rows @ batch.weight.t(),
-        HeadTarget(batch.teacher_hidden.reshape(n, -1), lambda rows: rows @ batch.teacher_weight.t()),
-        batch.labels.reshape(n),
-        (torch.arange(n, device=batch.hidden.device) >= m),
-        torch.full((n,), ALPHA, device=batch.hidden.device),
-        torch.full((n,), 1 / m, device=batch.hidden.device),
-        torch.zeros(n, device=batch.hidden.device),
+        hidden,
+        head,
+        target,
+        labels,
+        written,
+        alpha,
+        torch.full((n,), 1 / m, device=hidden.device),
+        torch.zeros(n, device=hidden.device),
         Objective(divergence),
         chunk_size,
-        batch.weight.shape[0],
+        vocabulary,
     ).loss
 
 
-def _log_probabilities(batch: Batch) -> tuple[Tensor, Tensor]:
+def dense_both(batch: Batch) -> Tensor:
+    """As the method's released form works: both divergences for all rows, half of each unused; mixtures stacked."""
     student = (batch.hidden @ batch.weight.t()).float()
     with torch.no_grad():
         teacher = (batch.teacher_hidden @ batch.teacher_weight.t()).float()
     log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
-    for logs in (log_q, log_p):
-        logs.gather(-1, batch.labels.unsqueeze(-1))
-    return log_p, log_q
 
+    def skew(log_a: Tensor, log_b: Tensor) -> Tensor:
+        return torch.logsumexp(torch.stack([math.log(ALPHA) + log_a, math.log(1 - ALPHA) + log_b]), 0)
 
-def _skew(log_a: Tensor, log_b: Tensor) -> Tensor:
-    return torch.logsumexp(torch.stack([math.log(ALPHA) + log_a, math.log(1 - ALPHA) + log_b]), 0)
-
-
-def dense_both(batch: Batch) -> Tensor:
-    """As the method's released form works: both divergences for all rows, half of each unused."""
-    log_p, log_q = _log_probabilities(batch)
-    skl = (log_p.exp() * (log_p - _skew(log_p, log_q))).sum(-1)
-    srkl = (log_q.exp() * (log_q - _skew(log_q.detach(), log_p))).sum(-1)
+    skl = (log_p.exp() * (log_p - skew(log_p, log_q))).sum(-1)
+    srkl = (log_q.exp() * (log_q - skew(log_q.detach(), log_p))).sum(-1)
     return skl[0].mean() + srkl[1].mean()
 
 
 def dense_one(batch: Batch) -> Tensor:
-    """Full logits, one divergence per row."""
-    log_p, log_q = _log_probabilities(batch)
-    p, q = log_p[0], log_q[0]
-    skl = (p.exp() * (p - _skew(p, q))).sum(-1)
-    p, q = log_p[1], log_q[1]
-    srkl = (q.exp() * (q - _skew(q.detach(), p))).sum(-1)
+    """Full logits, one divergence per row, nothing stacked or sliced."""
+
+    def logs(half: int) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            teacher = (batch.teacher_hidden[half] @ batch.teacher_weight.t()).float().log_softmax(-1)
+        return teacher, (batch.hidden[half] @ batch.weight.t()).float().log_softmax(-1)
+
+    def skew(log_a: Tensor, log_b: Tensor) -> Tensor:
+        return torch.logaddexp(log_a + math.log(ALPHA), log_b + math.log(1 - ALPHA))
+
+    log_p, log_q = logs(0)
+    skl = (log_p.exp() * (log_p - skew(log_p, log_q))).sum(-1)
+    log_p, log_q = logs(1)
+    srkl = (log_q.exp() * (log_q - skew(log_q.detach(), log_p))).sum(-1)
     return skl.mean() + srkl.mean()
 
 
@@ -110,7 +128,8 @@ FORMS: dict[str, Callable[[Batch], Tensor]] = {
 
 
 def form(name: str) -> Callable[[Batch], Tensor]:
-    """The form of a name; ``chunk C`` is ours in chunks of C tokens."""
+    """The form of a name; ``chunk C`` is ours in chunks of C tokens, ``chunk C, adaptive alpha`` with its pass."""
     if name.startswith("chunk "):
-        return lambda batch: ours(batch, int(name.split()[1]))
+        size, _, alpha = name.removeprefix("chunk ").partition(", ")
+        return lambda batch: ours(batch, int(size), adaptive=alpha == "adaptive alpha")
     return FORMS[name]

@@ -36,6 +36,21 @@ def test_every_hook_says_what_it_is_for_or_what_it_takes() -> None:
     assert all(hook.purpose or hook.parameters for hook in TRAINING_HOOKS)
 
 
+def test_every_method_of_the_trainer_that_is_replaced_is_a_hook() -> None:
+    from transformers import Trainer
+
+    from distillm2.stage.trainer import DistillTrainer
+
+    replaced = {f"Trainer.{name}" for name, member in vars(DistillTrainer).items() if callable(member)}
+    inherited = {f"Trainer.{name}" for name in dir(Trainer)}
+    assert replaced & inherited <= {hook.name for hook in TRAINING_HOOKS if hook.module == "transformers"}
+
+
+def test_a_function_that_no_longer_uses_a_name_is_named() -> None:
+    hook = Hook("transformers", "Trainer.training_step", contains="gone")
+    assert hook.find_fault() == "it does not use gone"
+
+
 def test_a_missing_hook_is_named_with_the_version(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(*find_holder(hook))
     with pytest.raises(DistillationError) as caught:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -20,8 +24,23 @@ def run(script: str, *arguments: str) -> str:
 def test_the_cpu_benchmark_gives_a_verdict() -> None:
     widths = ["--tokens", "16", "--hidden", "8", "--teacher-hidden", "12", "--vocabulary", "300"]
     printed = run("loss_cost.py", *widths, "--threads", "1", "--repeats", "1", "--chunks", "4")
-    assert "V = 300, chunk 4: memory" in printed
-    assert "the goal of at most 1.0x" in printed
+    for form in ("dense, both (as released)", "dense, one", "chunk 4", "chunk 4, adaptive alpha"):
+        assert f" {form} 0." in printed, "a row, its name whole, then seconds"
+    for form in ("chunk 4", "chunk 4, adaptive alpha"):
+        for dense in ("dense, both (as released)", "dense, one"):
+            assert f"V = 300, {form} against {dense}: memory" in printed
+    assert printed.count("the goal of at most 1.0x") == 4
+
+
+@pytest.mark.parametrize("name", ["dense, one divergence", "chunk 4", "chunk 4, adaptive alpha"])
+def test_the_forms_compute_the_same_loss(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    loss_forms = importlib.import_module("loss_forms")
+    batch = loss_forms.Batch.random(16, 8, 12, 300, "cpu", "float32")
+    losses = [loss_forms.form(form)(batch) for form in ("dense, both divergences", name)]
+    gradients = [torch.autograd.grad(loss, batch.hidden)[0] for loss in losses]
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-7)
 
 
 def test_the_gpu_benchmark_runs_its_loss_on_a_cpu() -> None:

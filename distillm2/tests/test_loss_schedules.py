@@ -45,6 +45,11 @@ def test_alpha_follows_the_gap_from_the_second_epoch_on() -> None:
     assert AlphaSchedule("fixed", 0.3)(gap, anchor, 2).tolist() == pytest.approx([0.3] * 7)
 
 
+def test_an_anchor_below_zero_makes_alpha_a_switch() -> None:
+    found = AlphaSchedule("adaptive", 0.1, 0.01)(torch.tensor([0.3, 1e-6, 0.0, -0.3]), -0.2, 1)
+    assert found.tolist() == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+
 def test_the_gap_is_in_favour_of_the_writer() -> None:
     teacher, student = torch.tensor([-0.5, -0.5]), torch.tensor([-1.0, -1.0])
     gap = response_gap(teacher, student, torch.tensor([False, True]))

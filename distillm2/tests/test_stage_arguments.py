@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from training_runs import training_settings
 
 from distillm2.errors import DistillationError
-from distillm2.stage.arguments import DistillationArguments
+from distillm2.loss.objective import Divergence
+from distillm2.loss.schedules import AlphaName, BetaName
+from distillm2.stage.arguments import ALPHA_SCHEDULES, BETA_SCHEDULES, LOSSES, DistillationArguments
 from distillm2.stage.guards import read_stage
 from distillm2.stage.register import read_training_arguments
 
@@ -69,6 +71,16 @@ def test_other_stages_need_no_teacher_and_are_not_checked() -> None:
     assert DistillationArguments(stage="sft", distill_alpha=7.0).distill_alpha == 7.0
 
 
+def test_the_names_are_those_of_the_loss() -> None:
+    assert get_args(Divergence) == LOSSES
+    assert get_args(AlphaName) == ALPHA_SCHEDULES
+    assert get_args(BetaName) == BETA_SCHEDULES
+
+
+def test_a_fixed_alpha_may_lie_below_the_adaptive_ones_bound() -> None:
+    assert make_arguments(distill_alpha=0.005, distill_alpha_schedule="fixed").distill_alpha == 0.005
+
+
 def test_settings_are_parsed_as_a_trainings_are(tmp_path: Path) -> None:
     *_, finetuning_args, _ = parse(tmp_path, distill_alpha=0.2)
     assert finetuning_args.stage == "distillm2"
@@ -90,12 +102,9 @@ def test_settings_that_the_stage_would_lose_are_refused(settings: dict[str, Any]
         parse(tmp_path, **settings)
 
 
-@pytest.mark.parametrize("name", ["USE_MCA", "USE_V1"])
-def test_environments_that_would_lose_the_stage_are_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, "1")
-    with pytest.raises(DistillationError, match=f"{name} is set, and stage distillm2 cannot run under it"):
+def test_an_environment_that_would_lose_the_stage_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USE_MCA", "1")
+    with pytest.raises(DistillationError, match="USE_MCA is set, and stage distillm2 cannot run under it"):
         parse(tmp_path)
 
 

@@ -16,6 +16,7 @@ from distillm2.errors import DistillationError
 from distillm2.stage.batch import ResponseTokens
 from distillm2.stage.data import Pairs, describe_thinking, drop_unfit, load_pairs, stage_logger
 from distillm2.stage.register import read_training_arguments
+from distillm2.stage.statistics import DistillState
 
 SHORT, LONG = "7일 안에 정산한다.", "연차휴가는 5일까지 다음 해로 이월한다. " * 20
 ROWS = [
@@ -49,7 +50,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rows")
     (folder / "pairs.json").write_text(json.dumps(ROWS, ensure_ascii=False), encoding="utf-8")
     columns = {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"}
-    entry = {"pairs": {"file_name": "pairs.json", "ranking": True, "columns": columns}}
+    entry = {
+        "pairs": {"file_name": "pairs.json", "ranking": True, "columns": columns},
+        "single": {"file_name": "pairs.json", "columns": {"prompt": "instruction", "response": "chosen"}},
+    }
     (folder / "dataset_info.json").write_text(json.dumps(entry), encoding="utf-8")
     return folder
 
@@ -91,6 +95,12 @@ def test_nothing_left_is_an_error_with_the_counts(load: Load) -> None:
         load(cutoff_len=16)
 
 
+def test_a_dataset_that_cannot_be_read_is_named(load: Load) -> None:
+    for name, fault in (("missing", "Undefined dataset missing"), ("single", "not applicable in the current")):
+        with pytest.raises(DistillationError, match=rf"dataset {name} in .*{fault}.* `distillm2 pairs` writes"):
+            load(cutoff_len=128, dataset=name)
+
+
 def test_evaluation_data_are_filtered_and_named(load: Load) -> None:
     pairs = load(cutoff_len=128, eval_dataset="pairs", eval_on_each_dataset=True, eval_strategy="steps")
     assert {name: len(dataset) for name, dataset in pairs.datasets().items()} == {"train": 2, "eval_pairs": 2}
@@ -113,6 +123,14 @@ def test_a_reasoning_template_is_pointed_out(load: Load, messages: Messages) -> 
 
 def test_other_templates_are_not(load: Load) -> None:
     assert describe_thinking(load(cutoff_len=512).template, "qwen") == ""
+
+
+def test_an_anchor_that_leaves_alpha_no_range_is_warned_of_once(messages: Messages) -> None:
+    state = DistillState()
+    for _ in range(2):
+        state.fix_anchor({"gap_teacher": 0.2, "gap_student": -0.1})
+    assert messages.text.count("The first mean gap on student responses is -0.1") == 1
+    assert "teacher responses" not in messages.text
 
 
 def test_response_tokens_of_a_batch() -> None:

@@ -145,8 +145,13 @@ def test_cross_entropy_has_its_share(distil: Distil) -> None:
 
 @pytest.mark.parametrize("loss", ["distillm", "kl", "rkl", "js"])
 def test_the_baselines_train(distil: Distil, loss: str) -> None:
-    found = losses(distil(loss, **FIXED, distill_loss=loss))
-    assert found[-1] < 0.95 * found[0]
+    run = distil(loss, distill_beta_schedule="fixed", distill_loss=loss)
+    assert losses(run)[3] < 0.95 * losses(run)[0]  # in the first epoch: a smaller alpha makes a larger loss
+    alphas = [line.get("distill/alpha_teacher") for line in run.read_log("distill_log.jsonl") if "loss" in line]
+    if loss == "distillm":
+        assert alphas[-1] < 0.09
+    else:
+        assert alphas == ([pytest.approx(0.1)] * 6 if loss == "js" else [None] * 6)
 
 
 def test_evaluation_is_the_same_whatever_the_schedules_say(distil: Distil) -> None:
@@ -154,7 +159,7 @@ def test_evaluation_is_the_same_whatever_the_schedules_say(distil: Distil) -> No
     first = distil("eval one", **settings, distill_beta_schedule="reference")
     other = distil("eval two", **settings, per_device_eval_batch_size=3, **FIXED)
     found = [json.loads((run.folder / "eval_results.json").read_text()) for run in (first, other)]
-    for name in ("eval_kl", "eval_rkl", "eval_nll"):
+    for name in ("eval_loss", "eval_kl", "eval_rkl", "eval_nll"):
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-5)
         assert found[0][name] > 0
     harder = distil("eval three", **settings, distill_loss="kl", distill_temperature=2.0, distill_alpha=0.5)
@@ -206,9 +211,29 @@ def test_two_runs_of_an_epoch_stand_where_one_run_of_two_stands(distil: Distil, 
     assert anchors[0] == anchors[1]
 
 
+def test_a_part_that_ends_before_its_first_log_leaves_an_anchor(distil: Distil) -> None:
+    run = distil("unlogged", max_steps=2, logging_steps=50)
+    state = json.loads((run.folder / "distill_state.json").read_text())
+    assert state["anchor"] == pytest.approx(
+        [state["sums"][f"gap_{side}"][0] / state["sums"][f"gap_{side}"][1] for side in ("teacher", "student")]
+    )
+
+
 def test_a_part_without_the_one_before_is_refused(distil: Distil) -> None:
-    with pytest.raises(DistillationError, match=r"distill_state.json is missing"):
+    with pytest.raises(DistillationError, match=r"distill_state.json is missing, .* no anchor"):
         distil("orphan", max_steps=-1, num_train_epochs=1, distill_first_epoch=1, distill_total_epochs=2)
+
+
+def test_averages_go_on_from_a_checkpoint_with_a_fixed_alpha(distil: Distil) -> None:
+    settings: dict[str, Any] = {"max_steps": 4, "logging_steps": 4}
+    whole = distil("saved", **FIXED, **settings, save_strategy="steps", save_steps=3)
+    checkpoint = whole.folder / "checkpoint-3"
+    resumed = distil("resumed", **FIXED, **settings, resume_from_checkpoint=str(checkpoint))
+    (ours,), (theirs,) = (run.read_log("distill_log.jsonl") for run in (resumed, whole))
+    assert ours["distill/skl"] == pytest.approx(theirs["distill/skl"], rel=1e-6)
+    (checkpoint / "distill_state.json").unlink()
+    with pytest.raises(DistillationError, match="was saved with save_only_model: true, or not by stage distillm2"):
+        distil("without anchor", **settings, resume_from_checkpoint=str(checkpoint))
 
 
 def test_a_lora_teacher_shares_the_students_base(distil: Distil, plain: TrainingRun) -> None:
@@ -254,6 +279,11 @@ def test_a_shared_base_is_held_once(student: Path, plain: TrainingRun) -> None:
         assert not torch.equal(model(tokens).logits, before)
 
 
+def test_an_adapter_that_is_not_there_is_refused(distil: Distil, tmp_path: Path) -> None:
+    with pytest.raises(DistillationError, match=r"none has no adapter_config.json that can be read"):
+        distil("no adapter", teacher=None, teacher_adapter=str(tmp_path / "none"))
+
+
 def test_an_adapter_of_another_base_is_refused(distil: Distil, tmp_path: Path, plain: TrainingRun) -> None:
     other = make_model(tmp_path / "wide", seed=5, hidden=64)
     with pytest.raises(DistillationError, match="does not fit the student's base model"):
@@ -288,6 +318,11 @@ def test_two_processes_train_as_one_does(
         "finetuning_type": "full",
         "learning_rate": 1e-3,
         "disable_gradient_checkpointing": True,
+        "eval_dataset": "pairs",
+        "do_eval": True,
+        "per_device_eval_batch_size": 3,
+        "distill_temperature": 2.0,
+        "distill_sft_weight": 0.25,
     }
     one = distil("one process", **settings)
     given = training_settings(
@@ -296,6 +331,9 @@ def test_two_processes_train_as_one_does(
     two = train(given, environment={"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2"})
     assert "Initializing 2 distributed tasks" in two.output
     assert_same_weights(two, one, 1e-4)
+    evaluated = [json.loads((run.folder / "eval_results.json").read_text()) for run in (two, one)]
+    for name in ("eval_loss", "eval_kl", "eval_rkl", "eval_nll"):
+        assert evaluated[0][name] == pytest.approx(evaluated[1][name], rel=1e-4)
     for ours, theirs in zip(two.read_log("distill_log.jsonl"), one.read_log("distill_log.jsonl"), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
     anchors = [json.loads((run.folder / "distill_state.json").read_text())["anchor"] for run in (one, two)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import typer
 
 import distillm2
 from distillm2.errors import DistillationError
+from distillm2.stage.worker import ARGUMENTS
 
 PANEL = "LLaMA-Factory's commands, with stage distillm2"
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -62,9 +64,10 @@ def launch(command: str, arguments: Sequence[str]) -> None:
 
 
 def _prepare_training(arguments: Sequence[str]) -> None:
-    """What the training's processes inherit: MLflow's store, and where torchrun is."""
+    """What the training's processes inherit: its arguments, MLflow's store, and where torchrun is."""
     from distillm2.cli.settings import read_settings
     from distillm2.experiments import tracking
 
     tracking.prepare(read_settings(arguments))
+    os.environ[ARGUMENTS] = json.dumps(list(arguments))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -41,7 +41,7 @@ class Counter:
     def finished(self, *, failed: bool = False) -> None:
         """One item more is done, or failed."""
         self.failed += failed
-        self.progress.update(self.task, advance=int(not failed), failed=self.failed)
+        self.progress.update(self.task, advance=int(not failed), failed=f"{self.failed} failed" if self.failed else "")
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def progress_bar(console: Console | None, label: str, total: int, done: int) -> 
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]} failed"),
+        TextColumn("{task.fields[failed]}"),
     )
     with Progress(*columns, console=console, disable=console is None, speed_estimate_period=30.0) as progress:
-        yield Counter(progress, progress.add_task(label, total=total, completed=done, failed=0))
+        yield Counter(progress, progress.add_task(label, total=total, completed=done, failed=""))

@@ -135,13 +135,14 @@ class _Call:
     def chunk(
         self, rows: Tensor, formula: Formula, inputs: Tensor, factors: Coefficients, sources: Sequence[Tensor]
     ) -> tuple[RowTerms, tuple[Tensor, ...]]:
-        """Terms of some rows with the hidden states ``inputs``, and the gradients with respect to ``sources``."""
+        """Terms of some rows with the hidden states ``inputs`` and the coefficients ``factors``, and the gradients
+        with respect to ``sources``."""
         with torch.set_grad_enabled(bool(sources)):
             logits = self.head(inputs)
         teacher = self.target.chunk(rows)
         with torch.autocast(inputs.device.type, enabled=False):
             slope = torch.empty_like(logits) if sources else None
-            terms = self.terms(rows, formula, logits.detach(), teacher, factors.at(rows), slope)
+            terms = self.terms(rows, formula, logits.detach(), teacher, factors, slope)
             if slope is None:
                 return terms, ()
             del teacher
@@ -172,20 +173,31 @@ class _Call:
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """Forward finds the gradients, divided by the largest weight so that half precision keeps them; backward scales."""
+    """Forward finds the gradients, backward scales them.
+
+    Half precision would lose those of small weights, so every row's is divided by its own weight; where the head
+    learns, whose gradient is summed over rows, by the largest weight of a chunk of similar ones.
+    """
 
     @staticmethod
     def forward(ctx: Any, call: _Call, gradients: bool, hidden: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         dtype = _wide(hidden)
         factors = call.factors(dtype)
-        largest = _largest(factors)
-        scaled = Coefficients(factors.alpha, factors.divergence / largest, factors.cross_entropy / largest)
+        sizes = _sizes(factors)
+        largest = sizes.amax() if len(sizes) else sizes.new_ones(())
         needs = ctx.needs_input_grad[2:] if gradients else (False,) * (1 + len(parameters))
         wanted = [parameter for parameter, need in zip(parameters, needs[1:], strict=True) if need]
         sums = [torch.zeros_like(parameter, dtype=_wide(parameter)) for parameter in wanted]
         hidden_grad = torch.zeros_like(hidden) if needs[0] else None
         statistics = [hidden.new_zeros(len(hidden), dtype=dtype) for _ in RowTerms._fields]
-        for formula, rows in call.chunks():
+        chunks = call.chunks()
+        if wanted:
+            chunks = ((formula, part) for formula, rows in chunks for part in _alike(rows, sizes))
+        for formula, rows in chunks:
+            if wanted:
+                sizes[rows] = sizes[rows].amax()
+            part, size = factors.at(rows), sizes[rows]
+            scaled = Coefficients(part.alpha, part.divergence / size, part.cross_entropy / size)
             inputs = hidden[rows].detach().requires_grad_(any(needs))
             sources = [inputs, *wanted] if any(needs) else []
             terms, grads = call.chunk(rows, formula, inputs, scaled, sources)
@@ -194,10 +206,13 @@ class _ChunkedLoss(torch.autograd.Function):
             if hidden_grad is not None:
                 hidden_grad[rows] = grads[0]
             for total, new in zip(sums, grads[1:], strict=True):
-                total += new
+                total.add_(new, alpha=float(size[0] / largest))
         ctx.needs = needs
         ctx.types = [tensor.dtype for tensor, need in zip((hidden, *parameters), needs, strict=True) if need]
-        ctx.save_for_backward(largest, *([] if hidden_grad is None else [hidden_grad]), *sums)
+        scales = [largest] * len(sums)
+        if hidden_grad is not None:
+            scales.insert(0, sizes.unsqueeze(-1))
+        ctx.save_for_backward(*scales, *([] if hidden_grad is None else [hidden_grad]), *sums)
         divergence, student_logp = statistics[:2]
         loss = torch.dot(factors.divergence, divergence) - torch.dot(factors.cross_entropy, student_logp)
         ctx.mark_non_differentiable(*statistics)
@@ -206,16 +221,22 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        largest, *sums = ctx.saved_tensors
-        scale = grad_loss * largest
-        grads = iter([(found * scale).to(dtype) for found, dtype in zip(sums, ctx.types, strict=True)])
+        saved = ctx.saved_tensors
+        half = len(saved) // 2
+        found = zip(saved[:half], saved[half:], ctx.types, strict=True)
+        grads = iter([(total * (grad_loss * scale)).to(dtype) for scale, total, dtype in found])
         return None, None, *(next(grads) if need else None for need in ctx.needs)
 
 
-def _largest(factors: Coefficients) -> Tensor:
-    """The largest factor of a gradient, at least a tiny number."""
-    least = factors.divergence.new_full((1,), 1e-30)
-    return torch.cat([least, factors.divergence.abs(), factors.cross_entropy.abs()]).amax()
+def _sizes(factors: Coefficients) -> Tensor:
+    """The larger factor of every row's gradient [n], at least a tiny number."""
+    return torch.maximum(factors.divergence.abs(), factors.cross_entropy.abs()).clamp(min=1e-30)
+
+
+def _alike(rows: Tensor, sizes: Tensor) -> Iterator[Tensor]:
+    """The rows of a chunk in parts whose sizes differ by less than a factor of 16."""
+    band = ((sizes[rows].amax() / sizes[rows]).log2() / 4).floor()
+    yield from (rows[band == value] for value in band.unique())
 
 
 def _wide(tensor: Tensor) -> torch.dtype:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from distillm2.errors import DistillationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Divergence = Literal["distillm2", "distillm", "kl", "rkl", "js"]
 Formula = Literal["skl", "srkl", "kl", "rkl", "js"]
@@ -30,7 +33,7 @@ class Objective:
 
     SRKL holds the student fixed inside the mixture, as DistiLLM-2's authors do (arXiv 2503.07067). ``js`` is the
     generalised Jensen-Shannon divergence of GKD (arXiv 2306.13649) with its mixing weight beta = alpha; ``kl`` and
-    ``rkl`` do not read alpha.
+    ``rkl`` do not read alpha. The adaptive alpha was derived for the skewed divergences: ``js`` keeps a fixed one.
 
     Both models' logits are divided by ``temperature`` before the divergence, which then enters the loss times
     temperature squared, so that gradients keep their size (Hinton et al., arXiv 1503.02531); GKD's code leaves the
@@ -51,6 +54,20 @@ class Objective:
             raise DistillationError(f"distill_temperature is {self.temperature}; it must be a positive number.")
         if not 0 <= self.sft_weight <= 1:
             raise DistillationError(f"distill_sft_weight is {self.sft_weight}; it must lie between 0 and 1.")
+
+    @property
+    def reads_alpha(self) -> bool:
+        """Whether alpha makes a difference."""
+        return self.divergence not in ("kl", "rkl")
+
+    @property
+    def adapts_alpha(self) -> bool:
+        """Whether alpha may follow the gap between the models."""
+        return self.divergence in ("distillm2", "distillm")
+
+    def of_pairs(self, divergence: Tensor, cross_entropy: Tensor) -> Tensor:
+        """The loss of each pair with both weights 1, from the sum of its two responses' mean divergences."""
+        return (1 - self.sft_weight) * self.temperature**2 * divergence + self.sft_weight * cross_entropy
 
     def formula(self, *, student_written: bool) -> Formula:
         """The divergence that rows of one kind get."""

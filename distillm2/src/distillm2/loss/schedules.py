@@ -66,7 +66,8 @@ class AlphaSchedule:
     derives the formula from a first-order estimate that keeps the hardness of the objective the same for every
     sequence; clipping and anchor are those of the authors' code, where it is switched off. There a negative gap (the
     other model likes the response better than its writer does) gives the upper bound; here it gives the lower, as a
-    gap just above zero does.
+    gap just above zero does. With an anchor of zero or below, which training warns about, alpha is no more than a
+    switch: ``alpha`` where the gap is positive, ``alpha_min`` elsewhere.
     """
 
     name: AlphaName = "adaptive"

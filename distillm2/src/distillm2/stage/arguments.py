@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from llamafactory.hparams.finetuning_args import FinetuningArguments
 
 from distillm2.errors import DistillationError
 
 STAGE = "distillm2"
-LOSSES = ("distillm2", "distillm", "kl", "rkl", "js")
-ALPHA_SCHEDULES = ("fixed", "adaptive")
-BETA_SCHEDULES = ("fixed", "paper", "reference")
 
 
 @dataclass
@@ -60,7 +57,10 @@ class DistillationArguments(FinetuningArguments):
     )
     distill_alpha_schedule: Literal["fixed", "adaptive"] = field(
         default="adaptive",
-        metadata={"help": "adaptive: alpha follows the gap between the models from the second epoch on (paper)."},
+        metadata={
+            "help": "adaptive: alpha follows the gap between the models from the second epoch on (paper); the losses "
+            "kl, rkl and js keep it fixed."
+        },
     )
     distill_alpha_min: float = field(default=0.01, metadata={"help": "Lower bound of the adaptive alpha."})
     distill_beta_schedule: Literal["fixed", "paper", "reference"] = field(
@@ -123,7 +123,7 @@ class DistillationArguments(FinetuningArguments):
             ("distill_alpha", 0.0 < self.distill_alpha < 1.0, "numbers between 0 and 1, without either end"),
             (
                 "distill_alpha_min",
-                0.0 < self.distill_alpha_min <= self.distill_alpha,
+                self.distill_alpha_schedule == "fixed" or 0.0 < self.distill_alpha_min <= self.distill_alpha,
                 f"numbers above 0 and up to distill_alpha, {self.distill_alpha}",
             ),
             ("distill_chunk_size", self.distill_chunk_size >= 1, "whole numbers from 1; 128 suits most GPUs"),
@@ -141,3 +141,9 @@ class DistillationArguments(FinetuningArguments):
                 f"distill_first_epoch is {self.distill_first_epoch}, and distill_total_epochs is not set: "
                 "set it to the number of epochs of the whole distillation."
             )
+
+
+_HINTS = get_type_hints(DistillationArguments)
+LOSSES = get_args(_HINTS["distill_loss"])
+ALPHA_SCHEDULES = get_args(_HINTS["distill_alpha_schedule"])
+BETA_SCHEDULES = get_args(_HINTS["distill_beta_schedule"])

@@ -53,7 +53,7 @@ def load_pairs(model_args: Any, data_args: Any, training_args: Any) -> Pairs:
     LLaMA-Factory cuts the end of a prompt, and with a response its end-of-sequence token, to fit ``cutoff_len``. Here
     nothing is cut: a pair of which either sequence is longer, or has no response tokens, is dropped and counted.
 
-    :raises DistillationError: when no pair is left
+    :raises DistillationError: when a dataset cannot be read, or no pair is left
     """
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.model import load_tokenizer
@@ -65,7 +65,14 @@ def load_pairs(model_args: Any, data_args: Any, training_args: Any) -> Pairs:
         logger.warning_rank0(note)
     whole = copy.copy(data_args)
     whole.cutoff_len = UNLIMITED
-    module = get_dataset(template, model_args, whole, training_args, stage="rm", **tokenizer_module)
+    try:
+        module = get_dataset(template, model_args, whole, training_args, stage="rm", **tokenizer_module)
+    except ValueError as error:
+        named = ", ".join([*(data_args.dataset or ()), *(data_args.eval_dataset or ())])
+        raise DistillationError(
+            f"The pairs of dataset {named or '(none named)'} in {data_args.dataset_dir} cannot be read: {error} "
+            "`distillm2 pairs` writes such a dataset, its entry in dataset_info.json with `ranking: true` included."
+        ) from error
     fitting: dict[str, Any] = {}
     for key, found in module.items():
         if isinstance(found, dict):

@@ -10,7 +10,6 @@ from distillm2.errors import DistillationError
 
 _LOSING_ENVIRONMENT = {
     "USE_MCA": "Megatron training replaces the parser and the trainer",
-    "USE_V1": "LLaMA-Factory's v1 has no stages",
 }
 
 

@@ -21,7 +21,8 @@ class Hook:
     """One place that is replaced or called.
 
     ``name`` may be dotted (a method of a class). ``kind`` is its type; a ``callable`` must take ``parameters``.
-    ``contains`` must be a member of it, or the name of a class in it or of a base of one. ``used_by`` is a function of
+    ``contains`` must be a member of it, or the name of a class in it or of a base of one, or, of a callable, a name
+    that it looks up. ``used_by`` is a function of
     the same module that must look it up by name at run time, since a replacement would have no effect otherwise.
     """
 
@@ -51,6 +52,8 @@ class Hook:
             missing = [name for name in self.parameters if name not in _parameter_names(target)]
             if missing:
                 return f"it does not take {', '.join(missing)}"
+            if self.contains and self.contains not in inspect.unwrap(target).__code__.co_names:
+                return f"it does not use {self.contains}"
         if self.used_by:
             try:
                 names = inspect.unwrap(_resolve(self.module, self.used_by)).__code__.co_names
@@ -129,7 +132,23 @@ TRAINING_HOOKS: tuple[Hook, ...] = (
     Hook("llamafactory.train.trainer_utils", "create_modelcard_and_push", ("trainer", *_RUN[:4])),
     Hook("llamafactory.train.callbacks", "SaveProcessorCallback", ("processor",)),
     Hook("llamafactory.extras.ploting", "plot_loss", ("keys",), purpose="the stage's curves"),
+    Hook(
+        "transformers",
+        "Trainer.__init__",
+        ("model", "args", "data_collator", "train_dataset", "eval_dataset", "processing_class", "callbacks"),
+    ),
+    Hook(
+        "transformers",
+        "Trainer.training_step",
+        ("model", "inputs"),
+        contains="model_accepts_loss_kwargs",
+        purpose="accumulated micro-batches are averaged",
+    ),
     Hook("transformers", "Trainer.compute_loss", ("model", "inputs")),
+    Hook("transformers", "Trainer.evaluation_loop", ("metric_key_prefix",), purpose="the stage's evaluation figures"),
+    Hook("transformers", "Trainer.create_optimizer", purpose="LLaMA-Factory's optimizers"),
+    Hook("transformers", "Trainer.create_scheduler", ("num_training_steps", "optimizer")),
+    Hook("transformers", "Trainer._get_train_sampler", purpose="disable_shuffling"),
     Hook("transformers", "Trainer.prediction_step", ("model", "inputs", "prediction_loss_only")),
     Hook("transformers", "Trainer.log", ("logs",)),
     Hook("transformers", "Trainer._save_optimizer_and_scheduler", ("output_dir",), purpose="alpha's anchor is saved"),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distillm2.errors import DistillationError
+from distillm2.stage.data import stage_logger
 
 STATE_FILE = "distill_state.json"
 NAMES = ("skl", "srkl", "alpha_teacher", "alpha_student", "beta", "gap_teacher", "gap_student", "sft")
@@ -51,9 +52,17 @@ class DistillState:
         self._sums = torch.zeros_like(self._sums)
 
     def fix_anchor(self, means: Mapping[str, float]) -> None:
-        """Take the anchor from the first means there are."""
+        """Take the anchor from the first means there are, and warn of one that leaves alpha no range."""
         if self.anchor is None and "gap_teacher" in means:
             self.anchor = Anchor(means["gap_teacher"], means["gap_student"])
+            for side, gap in self.anchor._asdict().items():
+                if gap <= 0:
+                    stage_logger().warning_rank0(
+                        f"The first mean gap on {side} responses is {gap:.2g}, so the other model finds them at least "
+                        "as likely as their writer does: the adaptive alpha will be distill_alpha where a response's "
+                        "gap is positive and distill_alpha_min elsewhere. Check that the responses come from these "
+                        "models, or set distill_alpha_schedule: fixed."
+                    )
 
     def save(self, folder: Path, accelerator: Any) -> None:
         """Write ``distill_state.json``; every process must call it, the first one writes."""
@@ -65,16 +74,19 @@ class DistillState:
             unfinished.write_text(json.dumps(state, indent=2), encoding="utf-8")
             unfinished.replace(folder / STATE_FILE)
 
-    def load(self, folder: Path, accelerator: Any) -> None:
+    def load(self, folder: Path, accelerator: Any, required: bool) -> None:
         """Read what `save` wrote; the first process takes over the sums of all.
 
-        :raises DistillationError: when the folder has none
+        :raises DistillationError: when the folder has none and it is ``required``
         """
         path = folder / STATE_FILE
         if not path.is_file():
+            if not required:
+                return
             raise DistillationError(
-                f"{path} is missing: {folder} was not written by stage distillm2, and without it the adaptive alpha "
-                "has no anchor. Start from a folder that has it, or set distill_alpha_schedule: fixed."
+                f"{path} is missing, and without it the adaptive alpha has no anchor: {folder} was saved with "
+                "save_only_model: true, or not by stage distillm2. Start from a folder that has it, or set "
+                "distill_alpha_schedule: fixed."
             )
         state = json.loads(path.read_text(encoding="utf-8"))
         self.anchor = Anchor(*state["anchor"]) if state["anchor"] else None

@@ -43,7 +43,9 @@ class DistillTrainer(Trainer):
             finetuning_args.distill_loss, finetuning_args.distill_temperature, finetuning_args.distill_sft_weight
         )
         self.alpha_schedule = AlphaSchedule(
-            finetuning_args.distill_alpha_schedule, finetuning_args.distill_alpha, finetuning_args.distill_alpha_min
+            finetuning_args.distill_alpha_schedule if self.objective.adapts_alpha else "fixed",
+            finetuning_args.distill_alpha,
+            finetuning_args.distill_alpha_min,
         )
         self.beta_schedule = BetaSchedule(finetuning_args.distill_beta_schedule)
         self.distill_state = DistillState()
@@ -63,8 +65,8 @@ class DistillTrainer(Trainer):
                 f"The smaller of both models' vocabularies has {self.vocabulary} rows, and the tokenizer "
                 f"{len(tokenizer)} tokens: choose a teacher and a student that cover the tokenizer."
             )
-        if previous is not None and self.alpha_schedule.name == "adaptive":
-            self.distill_state.load(previous, self.accelerator)
+        if previous is not None and self._is_adaptive:
+            self.distill_state.load(previous, self.accelerator, required=True)
             self.distill_state.restart()
 
     def compute_loss(
@@ -105,23 +107,34 @@ class DistillTrainer(Trainer):
             divergence[chosen] = self._plain_divergence(objective, tokens, hidden, head, target, chosen)
         kl, rkl = tokens.mean(divergence).split(tokens.pairs)
         nll = -tokens.mean(terms.student_logp)[: tokens.pairs]
-        self._evaluated.append(self.accelerator.gather_for_metrics(torch.stack([kl, rkl, nll], dim=1)))
-        return terms.loss.detach(), None, None
+        loss = self.objective.of_pairs(sum(tokens.mean(terms.divergence).split(tokens.pairs)), nll)
+        self._evaluated.append(self.accelerator.gather_for_metrics(torch.stack([loss, kl, rkl, nll], dim=1)))
+        return loss.mean(), None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """LLaMA-Factory's evaluation, with ``eval_kl``, ``eval_rkl`` and ``eval_nll`` beside ``eval_loss``."""
+        """LLaMA-Factory's evaluation, with ``eval_kl``, ``eval_rkl`` and ``eval_nll`` beside ``eval_loss``.
+
+        All four are means over pairs; transformers' own loss counts the pairs that fill the last batch of several
+        processes.
+        """
         self._evaluated = []
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         means = torch.cat(self._evaluated).mean(0).tolist()
-        for name, value in zip(("kl", "rkl", "nll"), means, strict=True):
+        for name, value in zip(("loss", "kl", "rkl", "nll"), means, strict=True):
             output.metrics[f"{metric_key_prefix}_{name}"] = value
         return output
+
+    def fix_anchor(self) -> dict[str, float]:
+        """Averages since the last logging step, from which alpha's anchor is taken; every process must call it."""
+        means = self.distill_state.means(self.accelerator)
+        if self._is_adaptive:
+            self.distill_state.fix_anchor(means)
+        return means
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the averages since the last logging step; the first ones are alpha's anchor."""
         if "loss" in logs:
-            means = self.distill_state.means(self.accelerator)
-            self.distill_state.fix_anchor(means)
+            means = self.fix_anchor()
             self.distill_state.restart()
             logs |= {f"distill/{name}": value for name, value in means.items()}
         super().log(logs, *args, **kwargs)
@@ -158,8 +171,12 @@ class DistillTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None and self.alpha_schedule.name == "adaptive":
-            self.distill_state.load(Path(checkpoint), self.accelerator)
+        if checkpoint is not None:
+            self.distill_state.load(Path(checkpoint), self.accelerator, required=self._is_adaptive)
+
+    @property
+    def _is_adaptive(self) -> bool:
+        return self.alpha_schedule.name == "adaptive"
 
     def _forward(
         self, model: nn.Module, inputs: Mapping[str, Tensor]
@@ -232,10 +249,10 @@ class DistillTrainer(Trainer):
         """Alpha of each sequence [B]; from the second epoch on it follows the gap, which takes a pass of its own."""
         epoch = self.finetuning_args.distill_first_epoch + int(self.state.epoch or 0)
         fixed = torch.full(tokens.written.shape, self.alpha_schedule.alpha, device=hidden.device)
-        if self.alpha_schedule.name == "fixed" or epoch < 1:
+        if not self._is_adaptive or epoch < 1:
             return fixed
         if self.distill_state.anchor is None:
-            self.distill_state.fix_anchor(self.distill_state.means(self.accelerator))
+            self.fix_anchor()
         if self.distill_state.anchor is None:
             return fixed
         chunk_size = self.finetuning_args.distill_chunk_size
@@ -256,6 +273,8 @@ class DistillTrainer(Trainer):
             values[name] = column[: tokens.pairs]
         for name, column in (("srkl", divergence), ("gap_student", gap), ("alpha_student", alpha)):
             values[name] = column[tokens.pairs :]
+        if not self.objective.reads_alpha:
+            del values["alpha_teacher"], values["alpha_student"]
         if self.objective.sft_weight:
             values["sft"] = -student[: tokens.pairs]
         self.distill_state.add(values)

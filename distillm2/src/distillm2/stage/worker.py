@@ -1,15 +1,25 @@
-"""What torchrun starts in every process: LLaMA-Factory's training, with the stage registered."""
+"""What torchrun starts in every process: LLaMA-Factory's training, with the stage registered.
+
+LLaMA-Factory's launcher joins the arguments into one command and splits it at spaces, so they come by the environment:
+``ARGUMENTS`` names the variable, whose value is a JSON list of them as they were typed.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
+
+ARGUMENTS = "DISTILLM2_TRAIN_ARGUMENTS"
 
 
 def main() -> None:
     """Train; a fault that a person can mend ends the process with its message alone."""
     from distillm2.errors import DistillationError
 
+    if typed := os.environ.get(ARGUMENTS):
+        sys.argv[1:] = json.loads(typed)
     try:
         from distillm2.stage.register import register
 

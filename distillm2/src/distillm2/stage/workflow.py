@@ -85,6 +85,7 @@ def _train(trainer: DistillTrainer, training_args: Any, finetuning_args: Any, pa
 
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
     trainer.save_model()
+    trainer.fix_anchor()  # of a run that ended before its first logging step
     trainer.distill_state.save(Path(training_args.output_dir), trainer.accelerator)
     if finetuning_args.include_effective_tokens_per_second:
         result.metrics["effective_tokens_per_sec"] = calculate_tps(
@@ -97,9 +98,10 @@ def _train(trainer: DistillTrainer, training_args: Any, finetuning_args: Any, pa
         evaluated = pairs.dataset_module.get("eval_dataset")
         names = [f"eval_{name}_loss" for name in evaluated] if isinstance(evaluated, dict) else ["eval_loss"]
         sft = ["distill/sft"] if finetuning_args.distill_sft_weight else []
+        plotted = [name for name in PLOTTED if trainer.objective.reads_alpha or not name.startswith("alpha")]
         plot_loss(
             training_args.output_dir,
-            keys=["loss", *(f"distill/{name}" for name in PLOTTED), *sft, *(names if evaluated is not None else [])],
+            keys=["loss", *(f"distill/{name}" for name in plotted), *sft, *(names if evaluated is not None else [])],
         )
 
 

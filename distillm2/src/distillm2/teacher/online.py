@@ -71,15 +71,23 @@ class OnlineTeacher:
         The teacher is a model of its own around the very same frozen layers, so that the base model is in memory once
         and no adapter is switched. Whole layers are shared, since quantised ones keep state beside their weights.
 
-        :raises DistillationError: for an adapter that does not fit the base model
+        :raises DistillationError: for an adapter that is not there or does not fit the base model
         """
-        from peft import PeftModel
+        from peft import PeftConfig, PeftModel
+
+        try:
+            config = PeftConfig.from_pretrained(finetuning_args.teacher_adapter)
+        except (OSError, ValueError) as error:
+            raise DistillationError(
+                f"teacher_adapter {finetuning_args.teacher_adapter} has no adapter_config.json that can be read: "
+                f"{error}. Set it to a LoRA's folder or hub name."
+            ) from error
 
         frozen = [*filter(_is_frozen_layer, student.modules()), *filter(_is_frozen, student.parameters())]
         base = copy.deepcopy(student, memo={id(part): part for part in frozen}).unload()
         vars(base).pop("peft_config", None)  # the copied adapter is gone
         try:
-            model = PeftModel.from_pretrained(base, finetuning_args.teacher_adapter, is_trainable=False)
+            model = PeftModel.from_pretrained(base, finetuning_args.teacher_adapter, config=config)
         except (OSError, RuntimeError, ValueError) as error:
             raise DistillationError(
                 f"teacher_adapter {finetuning_args.teacher_adapter} does not fit the student's base model: {error}. "

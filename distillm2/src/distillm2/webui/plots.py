@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distillm2.stage.callback import LOG_FILE
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOP_INCHES = 0.4  # LlamaBoard lays the plot's label over its upper left corner
 LEGEND: dict[str, Any] = {"frameon": False, "borderaxespad": 0.2, "handlelength": 1.2, "columnspacing": 0.8}
-LOG_FILE = "distill_log.jsonl"  # written by stage.callback
 DIVERGENCES = {  # on teacher responses, on student responses
     "distillm2": ("SKL", "SRKL"),
     "distillm": ("SRKL", "SRKL"),

@@ -17,7 +17,7 @@ from distillm2.stage.arguments import STAGE
 from distillm2.webui.fields import board_fields
 from distillm2.webui.plots import training_figure
 
-TEACHERS = ("teacher_model", "teacher_adapter")
+TEACHERS = ("teacher_model", "teacher_adapter", "teacher_cache")
 
 
 class StageRunner(Runner):
@@ -32,12 +32,7 @@ class StageRunner(Runner):
             return error
         lang = self._value(data, "top.lang")
         arguments = self._stage_arguments(data)
-        teacher = any(arguments[name] for name in TEACHERS)
-        if not teacher and not arguments["teacher_cache"]:
-            return ALERTS["err_no_teacher"][lang]
-        if teacher and arguments["teacher_cache"]:
-            return ALERTS["err_two_teachers"][lang]
-        return ""
+        return "" if any(arguments[name] for name in TEACHERS) else ALERTS["err_no_teacher"][lang]
 
     def _parse_train_args(self, data: dict[Any, Any]) -> dict[str, Any]:
         args: dict[str, Any] = super()._parse_train_args(data)
