@@ -253,7 +253,8 @@ def main() -> None:
 
         if not torch.cuda.is_available():
             raise SystemExit("No GPU is at hand. Try the code path with --device cpu --scale 0.02 --vocabulary 500.")
-    names = [*(f"chunk {size}" for size in arguments.chunks), DENSE, "dense, one divergence"]
+    chunked = [name for size in arguments.chunks for name in (f"chunk {size}", f"chunk {size}, adaptive alpha")]
+    names = [*chunked, DENSE, "dense, one divergence"]
     if not arguments.without_trl:
         names.append("TRL GKD")
     for part in arguments.parts:
