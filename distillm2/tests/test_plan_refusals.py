@@ -89,7 +89,6 @@ def test_sizes_that_are_none(text: str) -> None:
         parse_memory(text)
 
 
-@pytest.mark.skipif(not CONFIGS.is_dir(), reason="llamafactory_configs is not beside the package")
 @pytest.mark.parametrize(
     ("name", "reason"), [("eval", "do_predict"), ("merge", "export_dir"), ("export_gguf", "export_dir")]
 )

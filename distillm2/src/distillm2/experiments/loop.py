@@ -15,6 +15,7 @@ from distillm2.data.dataset_info import write_whole
 from distillm2.errors import DistillationError
 from distillm2.experiments import tracking
 from distillm2.experiments.argument_names import check_arguments
+from distillm2.experiments.locking import locked
 from distillm2.experiments.loop_epoch import Loop, cache, pair, sample, train_epoch
 from distillm2.experiments.training_process import OnStep, check_stage
 
@@ -79,17 +80,9 @@ def run_loop(loop: Loop, observer: LoopObserver) -> Path:
     :raises DistillationError: what :func:`check_loop` refuses, another loop in the folder or one started with other
         settings, or a step that failed (with the end of its log).
     """
-    from filelock import FileLock, Timeout
-
     check_loop(loop)
-    loop.output.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(loop.output / ".lock", timeout=0):
-            return _run(loop, observer)
-    except Timeout as error:
-        raise DistillationError(
-            f"{loop.output}: a loop is running there; wait for it or take another --output"
-        ) from error
+    with locked(loop.output, "loop"):
+        return _run(loop, observer)
 
 
 def _run(loop: Loop, observer: LoopObserver) -> Path:

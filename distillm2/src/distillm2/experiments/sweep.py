@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from distillm2.errors import DistillationError
 from distillm2.experiments import tracking
 from distillm2.experiments.argument_names import check_arguments
+from distillm2.experiments.locking import locked
 from distillm2.experiments.sweep_metric import check_metric, pick_metric, read_metrics
 from distillm2.experiments.sweep_space import check_space, describe_space
 from distillm2.experiments.sweep_study import (
@@ -65,17 +66,9 @@ def run_sweep(sweep: Sweep, observer: Observer) -> Study:
     :raises DistillationError: what :func:`check_sweep` refuses, another sweep running in the folder, results without
         the metric, or no trial that succeeded (after three failures from the start the rest is not tried).
     """
-    from filelock import FileLock, Timeout
-
     check_sweep(sweep)
-    sweep.output.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(sweep.output / ".lock", timeout=0):
-            return _run(sweep, observer)
-    except Timeout as error:
-        raise DistillationError(
-            f"{sweep.output}: a sweep is running there; wait for it or take another --output"
-        ) from error
+    with locked(sweep.output, "sweep"):
+        return _run(sweep, observer)
 
 
 def best_settings(sweep: Sweep, study: Study) -> dict[str, Any]:
